@@ -1,0 +1,64 @@
+"""A plan: how each table of a task will be copied, before a row moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One column: its types on both sides, and whether every value survives."""
+
+    name: str
+    source_type: str
+    target_type: str
+    nullable: bool
+    lossy: bool = False
+    reason: str = ""  # why values may not survive, for a person
+
+
+class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One table: all that a chunk's copy and the swap need to know, as plain data.
+
+    ``chunk_method`` is ``key`` (ranges of ``key``), ``rowid``/``ctid`` (the physical order, within one
+    snapshot) or ``whole`` (one chunk). ``swap`` is ``create`` (the target does not exist), ``rename``,
+    ``move`` (rows are moved so that what hangs on the table survives) or ``direct`` (no staging).
+    """
+
+    unit_id: str
+    ordinal: int
+    source_schema: str | None
+    source_table: str
+    target_schema: str | None
+    target_table: str
+    columns: list[ColumnPlan]
+    key: list[str]
+    key_collations: list[str | None] = []
+    chunk_method: str
+    route: str
+    swap: str
+    swap_reason: str = ""
+    where: dict[str, Any] = {}
+    rows_total: int | None
+    rows_total_is_estimate: bool
+    width_bytes: float | None = None  # of an average row, where the source's statistics tell
+    depends_on: list[str] = []  # unit ids whose rows must be in place first (foreign keys)
+    tied_to: list[str] = []  # unit ids that must swap in one transaction with it
+    fingerprint: str = ""  # of the columns, types and keys on both sides
+    warnings: list[str] = []
+    errors: list[str] = []  # why the unit cannot be copied as it is configured
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The dry run of a task: its units in the order of copying."""
+
+    task_id: str
+    consistency: str  # what holds between the chunks, in words
+    guarantee: str  # "exactly-once" or "at-least-once", and why
+    units: list[UnitPlan]
+
+    @property
+    def fingerprint(self) -> str:
+        """One value that changes when any table's shape does."""
+        return "-".join(unit.fingerprint for unit in self.units)

@@ -1,0 +1,88 @@
+"""A task: a configured copy, as a file or the API describes it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+
+TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Mode(StrEnum):
+    """What a copy does to the rows that the target holds already."""
+
+    REPLACE = "replace"
+    APPEND = "append"
+
+
+class Kind(StrEnum):
+    """What a task is: a copy that a worker executes, or a loop that reports itself."""
+
+    COPY = "copy"
+    LOOP = "loop"
+
+
+# The structured filters of `where`: a value (equal), a list (one of) or {"<op>": value}.
+FILTER_OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=")
+Scalar = str | int | float | bool | None
+
+
+class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of a task. Empty fields are taken from the source's own schema."""
+
+    name: str
+    schema: str | None = None
+    columns: list[str] | None = None
+    key: list[str] | None = None  # the columns that chunks are ranges of
+    target: str | None = None  # the target table's name; the same name when None
+    target_schema: str | None = None
+    where: dict[str, Any] = {}  # column -> value | [values] | {"<op>": value}
+
+    @property
+    def unit_id(self) -> str:
+        """The name that the unit goes by in the store, the log and the page."""
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+class Throttle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Upper bounds over all chunks of a run; None is no bound."""
+
+    rows: Annotated[int, msgspec.Meta(gt=0)] | None = None  # per second
+    bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None  # per second
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person writes: the body of ``POST tasks`` and a ``[tasks.ID]`` of ``syncmon.toml``."""
+
+    source: str
+    target: str
+    tables: list[str | TableSpec]
+    mode: Mode = Mode.REPLACE
+    name: str | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2  # chunks in flight
+    chunk_rows: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000  # upper bound
+    direct: bool = False  # append without staging
+    allow_lossy: list[str] = []  # "column" or "table.column"
+    throttle: Throttle | None = None
+
+    def table_specs(self) -> list[TableSpec]:
+        """The tables, each as a TableSpec, in the order written."""
+        return [TableSpec(name=t) if isinstance(t, str) else t for t in self.tables]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task with its id, and where it is written (``store``, or a file's path)."""
+
+    task_id: str
+    kind: Kind = Kind.COPY
+    spec: TaskSpec | None = None  # None for a loop
+    name: str = ""
+    origin: str = "store"
+
+    @property
+    def read_only(self) -> bool:
+        """True where a file defines the task and the API must not change it."""
+        return self.origin != "store"

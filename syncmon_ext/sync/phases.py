@@ -1,0 +1,28 @@
+"""What a job is waiting for: told by the job, shown to a person when it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# Set once per process by the pool that runs the jobs; a job elsewhere (Dask) reports nothing.
+_listener: Callable[[str | None], None] | None = None
+
+
+def listen(listener: Callable[[str | None], None] | None) -> None:
+    """Send the connection name of every wait of this process to ``listener``, None at its end."""
+    global _listener
+    _listener = listener
+
+
+@contextmanager
+def waiting_for(connection: str) -> Iterator[None]:
+    """Say that the block inside waits for the database ``connection``."""
+    if _listener is None:
+        yield
+        return
+    _listener(connection)
+    try:
+        yield
+    finally:
+        _listener(None)
