@@ -1,0 +1,253 @@
+"""The statements of the table ``runs``: a run's record and its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, insert, select, update
+
+from syncmon_ext.model.connection import Connection as DatabaseConnection
+from syncmon_ext.model.plan import Plan
+from syncmon_ext.model.run import Lease, Owner, Run, RunSummary
+from syncmon_ext.model.state import State
+from syncmon_ext.model.task import TaskSpec, Throttle
+from syncmon_ext.store.columns import utc_now
+from syncmon_ext.store.schema import runs
+
+_RUN_FIELDS = [runs.c[name] for name in Run.__struct_fields__]
+_SUMMARY_FIELDS = [runs.c[name] for name in RunSummary.__struct_fields__]
+
+
+class FrozenRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run froze when it began: all that a worker needs, however the files change later."""
+
+    run_id: str
+    task_id: str
+    spec: TaskSpec
+    source: DatabaseConnection
+    target: DatabaseConnection
+    plan: Plan | None
+    only_units: list[str] | None
+
+
+def create_run(
+    connection: Connection,
+    *,
+    run_id: str,
+    task_id: str,
+    spec: TaskSpec | None,
+    source: DatabaseConnection | None,
+    target: DatabaseConnection | None,
+    total_tables: int,
+    only_units: list[str] | None = None,
+) -> None:
+    """Begin a run: running, with no owner yet."""
+    now = utc_now()
+    connection.execute(
+        insert(runs).values(
+            run_id=run_id,
+            task_id=task_id,
+            state=State.RUNNING,
+            spec=spec,
+            source_connection=source,
+            target_connection=target,
+            throttle=spec.throttle if spec else None,
+            total_tables=total_tables,
+            only_units=only_units,
+            started_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def run_by_id(connection: Connection, run_id: str) -> Run | None:
+    """The run, or None."""
+    row = connection.execute(select(*_RUN_FIELDS).where(runs.c.run_id == run_id)).one_or_none()
+    return None if row is None else _run(row)
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(**{**row._mapping, "state": State(row.state)})
+
+
+def run_state(connection: Connection, run_id: str) -> State:
+    """The state of a run that exists."""
+    return State(
+        connection.execute(select(runs.c.state).where(runs.c.run_id == run_id)).scalar_one()
+    )
+
+
+def error_code(connection: Connection, run_id: str) -> str | None:
+    """The code of the error that a run ended or paused with."""
+    return connection.execute(select(runs.c.error_code).where(runs.c.run_id == run_id)).scalar_one()
+
+
+def frozen_run(connection: Connection, run_id: str) -> FrozenRun:
+    """What the run froze."""
+    row = connection.execute(
+        select(
+            runs.c.run_id,
+            runs.c.task_id,
+            runs.c.spec,
+            runs.c.source_connection,
+            runs.c.target_connection,
+            runs.c.plan,
+            runs.c.only_units,
+        ).where(runs.c.run_id == run_id)
+    ).one()
+    return FrozenRun(
+        run_id=row.run_id,
+        task_id=row.task_id,
+        spec=row.spec,
+        source=row.source_connection,
+        target=row.target_connection,
+        plan=row.plan,
+        only_units=row.only_units,
+    )
+
+
+def runs_of_task(connection: Connection, task_id: str, limit: int) -> list[RunSummary]:
+    """The task's newest ``limit`` runs, newest first."""
+    rows = connection.execute(
+        select(*_SUMMARY_FIELDS)
+        .where(runs.c.task_id == task_id)
+        .order_by(runs.c.started_at.desc(), runs.c.run_id)
+        .limit(limit)
+    )
+    return [RunSummary(**{**r._mapping, "state": State(r.state)}) for r in rows]
+
+
+def runs_in(connection: Connection, states: Collection[State]) -> list[tuple[Run, Lease]]:
+    """The runs in ``states`` with their leases: what a supervisor watches."""
+    rows = connection.execute(
+        select(runs).where(runs.c.state.in_([str(state) for state in states]))
+    )
+    return [(_run_of_all(r), _lease(r)) for r in rows]
+
+
+def _run_of_all(row: Row[Any]) -> Run:
+    values = {name: getattr(row, name) for name in Run.__struct_fields__}
+    return Run(**{**values, "state": State(row.state)})
+
+
+def lease(connection: Connection, run_id: str) -> Lease:
+    """Who owns the run."""
+    return _lease(connection.execute(select(runs).where(runs.c.run_id == run_id)).one())
+
+
+def _lease(row: Row[Any]) -> Lease:
+    owner = (
+        None
+        if row.owner_pid is None
+        else Owner(
+            host=row.owner_host,
+            boot_id=row.owner_boot_id,
+            pid=row.owner_pid,
+            process_started=row.owner_started,
+        )
+    )
+    return Lease(run_id=row.run_id, token=row.token, owner=owner, heartbeat=row.heartbeat)
+
+
+def set_state(
+    connection: Connection,
+    run_id: str,
+    state: State,
+    *,
+    error: tuple[str, str, str] | None = None,
+    finished: bool = False,
+) -> None:
+    """Move a run; ``error`` is (code, message, hint). Leaving an error state clears the error."""
+    now = utc_now()
+    code, message, hint = error or (None, None, None)
+    values: dict[str, Any] = {
+        "state": state,
+        "updated_at": now,
+        "error_code": code,
+        "error": message,
+        "hint": hint,
+        "finished_at": now if finished else None,
+    }
+    if state is not State.RUNNING:
+        values |= {
+            "speed": None,
+            "speed_bytes": None,
+            "eta_seconds": None,
+            "eta_low_seconds": None,
+            "eta_high_seconds": None,
+            "stalled_seconds": 0.0,
+            "waiting_for": None,
+        }
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(**values))
+
+
+def acquire(connection: Connection, run_id: str, token: int, owner: Owner) -> bool:
+    """Take the run over from the owner with ``token``: the next token is ours, or False."""
+    result = connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run_id, runs.c.token == token)
+        .values(
+            token=token + 1,
+            owner_host=owner.host,
+            owner_boot_id=owner.boot_id,
+            owner_pid=owner.pid,
+            owner_started=owner.process_started,
+            heartbeat=runs.c.heartbeat + 1,
+        )
+    )
+    return result.rowcount == 1
+
+
+def release(connection: Connection, run_id: str, token: int) -> None:
+    """Say that no process executes the run any more."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run_id, runs.c.token == token)
+        .values(owner_host=None, owner_boot_id=None, owner_pid=None, owner_started=None)
+    )
+
+
+def holds(connection: Connection, run_id: str, token: int) -> State | None:
+    """Count the heartbeat up and give the run's state; None where a newer owner holds the run."""
+    row = connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run_id, runs.c.token == token)
+        .values(heartbeat=runs.c.heartbeat + 1)
+        .returning(runs.c.state)
+    ).one_or_none()
+    return None if row is None else State(row.state)
+
+
+def update_run(connection: Connection, run_id: str, **values: Any) -> None:
+    """Write what the worker knows about the run's progress."""
+    connection.execute(
+        update(runs).where(runs.c.run_id == run_id).values(**values, updated_at=utc_now())
+    )
+
+
+def set_throttle(connection: Connection, run_id: str, throttle: Throttle | None) -> None:
+    """Change the pace of a run; its worker reads it within a second."""
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(throttle=throttle))
+
+
+def throttle(connection: Connection, run_id: str) -> Throttle | None:
+    """The pace that a run must keep."""
+    return connection.execute(select(runs.c.throttle).where(runs.c.run_id == run_id)).scalar_one()
+
+
+def count_takeover(connection: Connection, run_id: str) -> int:
+    """Count a takeover; the count starts again when rows were committed since the last one."""
+    row = connection.execute(
+        select(runs.c.takeovers, runs.c.takeover_rows, runs.c.rows_committed).where(
+            runs.c.run_id == run_id
+        )
+    ).one()
+    count = 1 if row.rows_committed > row.takeover_rows else row.takeovers + 1
+    connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run_id)
+        .values(takeovers=count, takeover_rows=row.rows_committed)
+    )
+    return count

@@ -1,0 +1,100 @@
+"""The progress object of a task, read from the store in one go."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from syncmon_ext.model.progress import Progress, totals
+from syncmon_ext.model.state import State
+from syncmon_ext.model.task import Task
+from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.store.schema import runs
+from syncmon_ext.store.units import pending_unit, units_changed_since, units_of_run
+
+_RUN_FIELDS = [
+    runs.c[name]
+    for name in Progress.__struct_fields__
+    if name in runs.c and name not in ("task_id", "run_id", "state")
+]
+
+
+def idle_progress(task: Task) -> Progress:
+    """The progress of a task that has never run: its tables, waiting."""
+    units = [
+        pending_unit(t.unit_id, t.unit_id, t.target or t.name)
+        for t in (task.spec.table_specs() if task.spec else [])
+    ]
+    sums = totals(units)
+    return Progress(
+        task_id=task.task_id,
+        run_id=None,
+        name=task.name,
+        state=State.IDLE,
+        overall_progress=None,
+        total_tables=sums.total_tables,
+        completed_tables=0,
+        failed_tables=0,
+        current_table=None,
+        current_table_progress=None,
+        rows_total=None,
+        rows_total_is_estimate=False,
+        rows_committed=0,
+        bytes_committed=0,
+        speed=None,
+        speed_bytes=None,
+        eta_seconds=None,
+        eta_low_seconds=None,
+        eta_high_seconds=None,
+        elapsed_seconds=0.0,
+        stalled_seconds=0.0,
+        waiting_for=None,
+        consistency=None,
+        limited_by=None,
+        started_at=None,
+        finished_at=None,
+        updated_at=None,
+        error=None,
+        hint=None,
+        units=units,
+    )
+
+
+def run_progress(
+    connection: Connection,
+    task: Task,
+    run_id: str,
+    *,
+    changed_since: int | None = None,
+    with_units: bool = True,
+) -> Progress | None:
+    """The progress of a run, with all units, or those changed after a revision, or none.
+
+    None where the run is not there (any more).
+    """
+    row = connection.execute(
+        select(runs.c.state, runs.c.final_units, *_RUN_FIELDS).where(
+            runs.c.run_id == run_id, runs.c.task_id == task.task_id
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    units: list[UnitRuntime]
+    partial = not with_units
+    if not with_units:
+        units = []
+    elif row.final_units is not None:
+        units = row.final_units
+    elif changed_since is not None:
+        units, partial = units_changed_since(connection, run_id, changed_since), True
+    else:
+        units = units_of_run(connection, run_id)
+    values = {field.name: getattr(row, field.name) for field in _RUN_FIELDS}
+    return Progress(
+        task_id=task.task_id,
+        run_id=run_id,
+        name=task.name,
+        state=State(row.state),
+        units=units,
+        units_partial=partial,
+        **values,
+    )

@@ -1,0 +1,153 @@
+"""The store: syncmon's own database, shared by servers, commands and workers."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from syncmon_ext.model.errors import InvalidConfig, StoreUnavailable
+from syncmon_ext.store.columns import utc_now
+from syncmon_ext.store.migrate import migrate
+from syncmon_ext.store.schema import store_identity
+
+BUSY_SECONDS: Final = 5.0  # how long a writer waits for another one; transactions are milliseconds
+WRITE_OPTION: Final = "syncmon_write"
+
+
+class Store:
+    """An open store. ``read()`` and ``write()`` give a connection inside one transaction.
+
+    Raises StoreUnavailable, with what the database said, when it cannot be used.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url: Final = _checked_url(url)
+        self.engine: Final = _engine(self.url)
+        self._writer = self.engine.execution_options(**{WRITE_OPTION: True})
+        with _unavailable(self.url):
+            migrate(self.engine)
+        self.store_id: Final = self._identity()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the store is a SQLite file."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection whose reads see one state of the store."""
+        with _unavailable(self.url), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block; keep it short."""
+        with _unavailable(self.url), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    def _identity(self) -> str:
+        with self.write() as connection:
+            found = connection.scalar(select(store_identity.c.store_id).limit(1))
+            if found is None:
+                found = uuid.uuid4().hex
+                connection.execute(
+                    insert(store_identity).values(store_id=found, created_at=utc_now())
+                )
+        return str(found)
+
+
+def _checked_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidConfig(
+            "the store's URL cannot be read",
+            hint="write it like sqlite:////path/store.db or postgresql://user@host/database",
+        ) from error
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        return parsed
+    raise InvalidConfig(
+        f"the store cannot be kept in {parsed.drivername!r}",
+        hint="the store is a SQLite file or a PostgreSQL database",
+    )
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        path = Path(str(url.database))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT, 0o600))  # the log may hold names of tables
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the store {path} cannot be written: {error.strerror}",
+                hint="make its folder writable, or set SYNCMON_STORE to another place",
+            ) from error
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+    else:
+        engine = create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_recycle=300
+        )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    # SQLAlchemy, not the driver, opens transactions: a writer must begin as a writer, or two
+    # readers that both want to write fail without waiting.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        writes = connection.get_execution_options().get(WRITE_OPTION)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _unavailable(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no reason"
+        raise StoreUnavailable(
+            f"the store {url.render_as_string(hide_password=True)} cannot be used: {said}",
+            hint=_hint(said),
+        ) from error
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(
+            f"the store {url.render_as_string(hide_password=True)} cannot be used: "
+            f"{type(error).__name__}",
+            hint="run `jupyter syncmon doctor`",
+        ) from error
+
+
+def _hint(said: str) -> str:
+    if "locked" in said:
+        return "another program holds the store; it is tried again by itself"
+    if "full" in said or "No space" in said:
+        return "free some space on the disk that holds the store"
+    if "not a database" in said or "malformed" in said:
+        return "the file is no SQLite database: move it away, and a new store is made"
+    return "check that the store's database runs, or set SYNCMON_STORE to another place"

@@ -1,0 +1,187 @@
+"""The statements of the table ``tasks``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from syncmon_ext.model.task import Kind, Task, TaskSpec
+from syncmon_ext.store.columns import utc_now
+from syncmon_ext.store.schema import (
+    idempotency_keys,
+    log_entries,
+    progress_samples,
+    runs,
+    task_unit_runtimes,
+    tasks,
+)
+
+
+class TaskPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a task's news stand: what a reader compares to know whether something changed."""
+
+    task_id: str
+    run_id: str | None
+    revision: int
+    log_seq: int
+    log_first_seq: int
+
+
+def stored_task(connection: Connection, task_id: str) -> Task | None:
+    """The task that was made over the API, or the loop, with this id."""
+    row = connection.execute(
+        select(tasks).where(tasks.c.task_id == task_id, _is_stored())
+    ).one_or_none()
+    return None if row is None else _task(row)
+
+
+def stored_tasks(connection: Connection) -> list[Task]:
+    """The tasks made over the API and the loops, by id."""
+    return [
+        _task(r)
+        for r in connection.execute(select(tasks).where(_is_stored()).order_by(tasks.c.task_id))
+    ]
+
+
+def _is_stored() -> Any:
+    return tasks.c.origin == "store"
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(
+        task_id=row.task_id, kind=Kind(row.kind), spec=row.spec, name=row.name, origin=row.origin
+    )
+
+
+def create_task(connection: Connection, task: Task) -> bool:
+    """Add a task; False where the id is taken."""
+    result = connection.execute(_insert_ignore(connection, task))
+    return result.rowcount == 1
+
+
+def ensure_task(connection: Connection, task: Task) -> None:
+    """Make sure that a task of a file has its row, under which its log and its runs stand."""
+    connection.execute(_insert_ignore(connection, task))
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.task_id == task.task_id)
+        .values(name=task.name, origin=task.origin, kind=task.kind)
+    )
+
+
+def _insert_ignore(connection: Connection, task: Task) -> Any:
+    now = utc_now()
+    values = {
+        "task_id": task.task_id,
+        "kind": task.kind,
+        "name": task.name,
+        "origin": task.origin,
+        "spec": None if task.read_only else task.spec,
+        "created_at": now,
+        "updated_at": now,
+    }
+    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return build(tasks).values(**values).on_conflict_do_nothing(index_elements=["task_id"])
+
+
+def change_task(connection: Connection, task_id: str, spec: TaskSpec, name: str) -> None:
+    """Replace a stored task's spec."""
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.task_id == task_id)
+        .values(spec=spec, name=name, updated_at=utc_now(), revision=tasks.c.revision + 1)
+    )
+
+
+def delete_task(connection: Connection, task_id: str) -> None:
+    """Remove a task with its runs, its log and its history."""
+    own_runs = select(runs.c.run_id).where(runs.c.task_id == task_id)
+    connection.execute(delete(progress_samples).where(progress_samples.c.run_id.in_(own_runs)))
+    connection.execute(delete(task_unit_runtimes).where(task_unit_runtimes.c.run_id.in_(own_runs)))
+    connection.execute(delete(idempotency_keys).where(idempotency_keys.c.task_id == task_id))
+    connection.execute(delete(runs).where(runs.c.task_id == task_id))
+    connection.execute(delete(log_entries).where(log_entries.c.task_id == task_id))
+    connection.execute(delete(tasks).where(tasks.c.task_id == task_id))
+
+
+def bump(connection: Connection, task_id: str) -> int:
+    """Say that something about the task changed; the new revision. Locks the task's row."""
+    return int(
+        connection.execute(
+            update(tasks)
+            .where(tasks.c.task_id == task_id)
+            .values(revision=tasks.c.revision + 1)
+            .returning(tasks.c.revision)
+        ).scalar_one()
+    )
+
+
+def lock_task(connection: Connection, task_id: str) -> None:
+    """Hold the task's row until the transaction ends: commands come one after another."""
+    bump(connection, task_id)
+
+
+def set_newest_run(connection: Connection, task_id: str, run_id: str) -> None:
+    """Make ``run_id`` the run whose state the task shows."""
+    connection.execute(
+        update(tasks).where(tasks.c.task_id == task_id).values(run_id=run_id, updated_at=utc_now())
+    )
+
+
+def positions(connection: Connection) -> dict[str, TaskPosition]:
+    """Where the news of all tasks that have a row stand, by id."""
+    rows = connection.execute(
+        select(
+            tasks.c.task_id,
+            tasks.c.run_id,
+            tasks.c.revision,
+            tasks.c.log_seq,
+            tasks.c.log_first_seq,
+        )
+    )
+    return {r.task_id: TaskPosition(**r._mapping) for r in rows}
+
+
+def position(connection: Connection, task_id: str) -> TaskPosition | None:
+    """Where the news of one task stand; None before its first run."""
+    row = connection.execute(
+        select(
+            tasks.c.task_id,
+            tasks.c.run_id,
+            tasks.c.revision,
+            tasks.c.log_seq,
+            tasks.c.log_first_seq,
+        ).where(tasks.c.task_id == task_id)
+    ).one_or_none()
+    return None if row is None else TaskPosition(**row._mapping)
+
+
+def claim_idempotency_key(
+    connection: Connection, key: str, task_id: str, run_id: str
+) -> tuple[str, str]:
+    """Tie ``key`` to a run, unless it is tied already; the (task_id, run_id) that it stands for."""
+    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    connection.execute(
+        build(idempotency_keys)
+        .values(key=key, task_id=task_id, run_id=run_id, created_at=utc_now())
+        .on_conflict_do_nothing(index_elements=["key"])
+    )
+    row = connection.execute(
+        select(idempotency_keys.c.task_id, idempotency_keys.c.run_id).where(
+            idempotency_keys.c.key == key
+        )
+    ).one()
+    return row.task_id, row.run_id
+
+
+def run_of_idempotency_key(connection: Connection, key: str) -> tuple[str, str] | None:
+    """The (task_id, run_id) that ``key`` stands for already."""
+    row = connection.execute(
+        select(idempotency_keys.c.task_id, idempotency_keys.c.run_id).where(
+            idempotency_keys.c.key == key
+        )
+    ).one_or_none()
+    return None if row is None else (row.task_id, row.run_id)

@@ -1,0 +1,113 @@
+"""The statements of the table ``task_unit_runtimes``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from syncmon_ext.model.state import UnitState
+from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.store.schema import runs, task_unit_runtimes
+from syncmon_ext.store.tasks import bump
+
+_FIELDS = [task_unit_runtimes.c[name] for name in UnitRuntime.__struct_fields__]
+
+
+def pending_unit(unit_id: str, table: str, target_table: str) -> UnitRuntime:
+    """A unit that waits for its turn: what Start makes of every table."""
+    return UnitRuntime(
+        unit_id=unit_id,
+        table=table,
+        target_table=target_table,
+        state=UnitState.PENDING,
+        progress=None,
+        rows_total=None,
+        rows_total_is_estimate=False,
+        rows_committed=0,
+        bytes_committed=0,
+        speed=None,
+        eta_seconds=None,
+        chunks_total=None,
+        chunks_committed=0,
+        attempt=0,
+        started_at=None,
+        finished_at=None,
+        error=None,
+    )
+
+
+def create_units(connection: Connection, run_id: str, units: Sequence[UnitRuntime]) -> None:
+    """Make the runtime records of a new run, in the order of ``units``."""
+    if units:
+        connection.execute(
+            insert(task_unit_runtimes),
+            [
+                {**msgspec.structs.asdict(unit), "run_id": run_id, "ordinal": ordinal}
+                for ordinal, unit in enumerate(units)
+            ],
+        )
+
+
+def units_of_run(connection: Connection, run_id: str) -> list[UnitRuntime]:
+    """The run's units in the order of copying."""
+    rows = connection.execute(
+        select(*_FIELDS)
+        .where(task_unit_runtimes.c.run_id == run_id)
+        .order_by(task_unit_runtimes.c.ordinal)
+    )
+    return [_unit(row) for row in rows]
+
+
+def units_changed_since(connection: Connection, run_id: str, revision: int) -> list[UnitRuntime]:
+    """The run's units that changed after the task's ``revision``."""
+    rows = connection.execute(
+        select(*_FIELDS)
+        .where(task_unit_runtimes.c.run_id == run_id, task_unit_runtimes.c.revision > revision)
+        .order_by(task_unit_runtimes.c.ordinal)
+    )
+    return [_unit(row) for row in rows]
+
+
+def _unit(row: Row[Any]) -> UnitRuntime:
+    return UnitRuntime(**{**row._mapping, "state": UnitState(row.state)})
+
+
+_UPDATE = (
+    update(task_unit_runtimes)
+    .where(
+        task_unit_runtimes.c.run_id == bindparam("b_run_id"),
+        task_unit_runtimes.c.unit_id == bindparam("b_unit_id"),
+    )
+    .values({name: bindparam(f"v_{name}") for name in (*UnitRuntime.__struct_fields__, "revision")})
+)
+
+
+def save_units(
+    connection: Connection, task_id: str, run_id: str, units: Iterable[UnitRuntime]
+) -> None:
+    """Write the units as they are now, under the task's next revision."""
+    changed = list(units)
+    revision = bump(connection, task_id)
+    if not changed:
+        return
+    connection.execute(
+        _UPDATE,
+        [
+            {
+                "b_run_id": run_id,
+                "b_unit_id": unit.unit_id,
+                "v_revision": revision,
+                **{f"v_{k}": v for k, v in msgspec.structs.asdict(unit).items()},
+            }
+            for unit in changed
+        ],
+    )
+
+
+def clear_units(connection: Connection, run_id: str, final: Sequence[UnitRuntime]) -> None:
+    """Remove the run's runtime records and keep their last state in the run itself."""
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(final_units=list(final)))
+    connection.execute(delete(task_unit_runtimes).where(task_unit_runtimes.c.run_id == run_id))
