@@ -1,0 +1,37 @@
+// Bundles the page and the embed view for the server, and the widget where it has an entry.
+
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const source = (name) => join(here, "src", name);
+
+const common = {
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  legalComments: "none",
+  logLevel: "info",
+};
+
+const page = join(here, "..", "syncmon_ext", "page", "static");
+rmSync(page, { recursive: true, force: true });
+mkdirSync(page, { recursive: true });
+await build({
+  ...common,
+  entryPoints: [source("page.tsx"), source("embed.tsx"), source("page.css")],
+  outdir: page,
+});
+
+if (existsSync(source("widget.tsx"))) {
+  await build({
+    ...common,
+    entryPoints: [source("widget.tsx")],
+    outdir: join(here, "syncmon_widgets", "static"),
+  });
+}

@@ -1,0 +1,195 @@
+// The REST client: one method per call of the API, errors as values with a code, message and hint.
+
+import type {
+  ErrorBody,
+  HistorySample,
+  LogEntry,
+  Plan,
+  Progress,
+  RunSummary,
+  StartBody,
+  Task,
+} from "./messages";
+
+export interface LogQuery {
+  level: "all" | "warning" | "error";
+  text: string;
+  unit: string | null;
+}
+
+export interface LogRange {
+  limit?: number;
+  after?: number;
+  before?: number;
+}
+
+/** What the server refused, or why it was not reached (`status` 0). */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly body: ErrorBody;
+
+  constructor(status: number, body: ErrorBody) {
+    super(body.message);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+/** The error body of any thrown value: what views show. */
+export function errorBody(thrown: unknown): ErrorBody {
+  if (thrown instanceof ApiError) return thrown.body;
+  return { code: "unexpected", message: String(thrown), hint: "Reload the page." };
+}
+
+/** The error of a response that is not a success, in words where the server sent none of ours. */
+export async function responseError(response: Response): Promise<ApiError> {
+  try {
+    const parsed = (await response.json()) as { error?: Partial<ErrorBody> };
+    if (parsed.error?.message) {
+      const { code = "error", message, hint = "" } = parsed.error;
+      return new ApiError(response.status, { code, message, hint });
+    }
+  } catch {
+    // Not JSON: a proxy or Jupyter itself answered.
+  }
+  const signedOut = response.status === 401 || response.status === 403;
+  return new ApiError(response.status, {
+    code: signedOut ? "forbidden" : "http_error",
+    message: signedOut
+      ? `The server refused this request (${response.status}).`
+      : `The server answered ${response.status} ${response.statusText}`.trim(),
+    hint: signedOut ? "Sign in to Jupyter again, then reload this page." : "",
+  });
+}
+
+export interface ApiOptions {
+  baseUrl: string;
+  xsrfToken: () => string | null;
+  fetch?: typeof fetch;
+}
+
+export class Api {
+  readonly #root: string;
+  readonly #xsrfToken: () => string | null;
+  readonly #fetch: typeof fetch;
+
+  constructor({ baseUrl, xsrfToken, fetch: fetcher }: ApiOptions) {
+    this.#root = `${baseUrl.replace(/\/*$/, "")}/api/v1`;
+    this.#xsrfToken = xsrfToken;
+    this.#fetch = fetcher ?? ((...args) => fetch(...args));
+  }
+
+  url(path: string, params?: URLSearchParams): string {
+    const query = params?.toString();
+    return `${this.#root}/${path}${query ? `?${query}` : ""}`;
+  }
+
+  /** The headers that every request carries: JupyterHub wants the token on GET too. */
+  headers(): Record<string, string> {
+    const token = this.#xsrfToken();
+    return token ? { "X-XSRFToken": token } : {};
+  }
+
+  async tasks(): Promise<Task[]> {
+    return (await this.#json<{ tasks: Task[] }>("GET", "tasks")).tasks;
+  }
+
+  task(taskId: string): Promise<Task> {
+    return this.#json("GET", taskPath(taskId));
+  }
+
+  progress(taskId: string): Promise<Progress> {
+    return this.#json("GET", `${taskPath(taskId)}/progress`);
+  }
+
+  async logs(taskId: string, query: LogQuery, range: LogRange = {}): Promise<LogEntry[]> {
+    const params = logParams(query);
+    for (const [name, value] of Object.entries(range)) params.set(name, String(value));
+    const path = `${taskPath(taskId)}/logs`;
+    return (await this.#json<{ logs: LogEntry[] }>("GET", path, { params })).logs;
+  }
+
+  /** The whole log that matches `query`, as CSV. */
+  async logsCsv(taskId: string, query: LogQuery): Promise<Blob> {
+    const url = this.url(`${taskPath(taskId)}/logs`, logParams(query));
+    return (await this.#request("GET", url, { Accept: "text/csv" })).blob();
+  }
+
+  async plan(taskId: string): Promise<Plan> {
+    return this.#json("GET", `${taskPath(taskId)}/plan`);
+  }
+
+  async runs(taskId: string): Promise<RunSummary[]> {
+    return (await this.#json<{ runs: RunSummary[] }>("GET", `${taskPath(taskId)}/runs`)).runs;
+  }
+
+  async history(taskId: string, runId: string): Promise<HistorySample[]> {
+    const params = new URLSearchParams({ run: runId });
+    const path = `${taskPath(taskId)}/history`;
+    return (await this.#json<{ samples: HistorySample[] }>("GET", path, { params })).samples;
+  }
+
+  /** `key` makes a repeated start the same start. */
+  start(taskId: string, body: StartBody, key: string): Promise<Progress> {
+    const headers = { "Idempotency-Key": key };
+    return this.#json("POST", `${taskPath(taskId)}/start`, { body, headers });
+  }
+
+  pause(taskId: string): Promise<Progress> {
+    return this.#json("POST", `${taskPath(taskId)}/pause`);
+  }
+
+  stop(taskId: string): Promise<Progress> {
+    return this.#json("POST", `${taskPath(taskId)}/stop`);
+  }
+
+  async #json<T>(
+    method: string,
+    path: string,
+    parts: { params?: URLSearchParams; body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<T> {
+    const headers: Record<string, string> = { Accept: "application/json", ...parts.headers };
+    if (parts.body !== undefined) headers["Content-Type"] = "application/json";
+    const body = parts.body === undefined ? null : JSON.stringify(parts.body);
+    const response = await this.#request(method, this.url(path, parts.params), headers, body);
+    return (await response.json()) as T;
+  }
+
+  async #request(
+    method: string,
+    url: string,
+    headers: Record<string, string>,
+    body: string | null = null,
+  ): Promise<Response> {
+    let response: Response;
+    try {
+      response = await this.#fetch(url, {
+        method,
+        headers: { ...this.headers(), ...headers },
+        body,
+        credentials: "same-origin",
+        cache: "no-store",
+      });
+    } catch {
+      throw new ApiError(0, {
+        code: "unreachable",
+        message: "The server does not answer.",
+        hint: "Nothing was lost; try again when it is back.",
+      });
+    }
+    if (!response.ok) throw await responseError(response);
+    return response;
+  }
+}
+
+function taskPath(taskId: string): string {
+  return `tasks/${encodeURIComponent(taskId)}`;
+}
+
+function logParams({ level, text, unit }: LogQuery): URLSearchParams {
+  const params = new URLSearchParams();
+  if (level !== "all") params.set("level", level);
+  if (text) params.set("q", text);
+  if (unit) params.set("unit", unit);
+  return params;
+}

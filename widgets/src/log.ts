@@ -1,0 +1,152 @@
+// The window of a task's log that a view holds: contiguous, bounded, no entry twice. Pure functions.
+
+import type { LogQuery } from "./api";
+import type { ErrorBody, LogEntry } from "./messages";
+
+/** Entries kept: some 4 MB of text, and no more rows than a browser can lay out. */
+export const WINDOW_ENTRIES = 20_000;
+
+export const ALL_ENTRIES: LogQuery = { level: "all", text: "", unit: null };
+
+export interface LogWindow {
+  query: LogQuery;
+  /** Ascending by seq; what matches the query between the first and the last. */
+  entries: readonly LogEntry[];
+  /** The highest seq known to exist, matching or not; null before any. */
+  seen: number | null;
+  /** Nothing older matches. */
+  atStart: boolean;
+  /** Nothing newer matches: what arrives can be appended. */
+  atEnd: boolean;
+  /** The view stays at the newest entry. */
+  following: boolean;
+  /** Entries that came while the view did not follow. */
+  unread: number;
+  loading: "newest" | "older" | "newer" | null;
+  error: ErrorBody | null;
+}
+
+export function emptyLog(query: LogQuery = ALL_ENTRIES): LogWindow {
+  return {
+    query,
+    entries: [],
+    seen: null,
+    atStart: false,
+    atEnd: true,
+    following: true,
+    unread: 0,
+    loading: null,
+    error: null,
+  };
+}
+
+/** The server's filter, for the entries that the stream brings. */
+export function matches(entry: LogEntry, { level, text, unit }: LogQuery): boolean {
+  if (level !== "all" && entry.level !== level) return false;
+  if (unit && entry.unit !== unit) return false;
+  return !text || entry.message.toLowerCase().includes(text.toLowerCase());
+}
+
+/** Add what the stream brought. */
+export function appended(log: LogWindow, batch: readonly LogEntry[]): LogWindow {
+  const { seen } = log;
+  const news = seen === null ? batch : batch.filter((entry) => entry.seq > seen);
+  const [first] = news;
+  const last = news.at(-1);
+  if (!first || !last) return log;
+  const found = news.filter((entry) => matches(entry, log.query));
+  const hole = seen !== null && first.seq > seen + 1;
+  const moved = { ...log, seen: last.seq };
+  if (!log.atEnd || (hole && !log.following)) {
+    // The reader is elsewhere: what is in between is loaded when they come down.
+    return { ...moved, atEnd: false, unread: log.unread + found.length };
+  }
+  // A hole is closed from above: the older part is dropped, and loaded again by scrolling up.
+  const kept = hole ? [] : log.entries;
+  const atStart = hole ? false : log.atStart;
+  if (found.length === 0) return { ...moved, entries: kept, atStart };
+  const entries = [...kept, ...found];
+  if (log.following) return { ...moved, ...withoutOldest(entries, atStart) };
+  const unread = log.unread + found.length;
+  if (entries.length > WINDOW_ENTRIES) return { ...moved, atEnd: false, unread };
+  return { ...moved, entries, atStart, unread };
+}
+
+/** Take the newest page that was asked for; entries that the stream brought meanwhile stay. */
+export function withNewest(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
+  const last = page.at(-1)?.seq ?? 0;
+  const streamed = log.atEnd ? log.entries.filter((entry) => entry.seq > last) : [];
+  const unfiltered = log.query.level === "all" && !log.query.text && !log.query.unit;
+  const hole = unfiltered && streamed[0] !== undefined && streamed[0].seq > last + 1;
+  return {
+    ...log,
+    ...withoutOldest(hole ? streamed : [...page, ...streamed], !hole && page.length < limit),
+    seen: Math.max(log.seen ?? 0, last),
+    atEnd: true,
+    unread: 0,
+    loading: null,
+    error: null,
+  };
+}
+
+/** Put an older page before the window; at the bound, the newest entries give way. */
+export function withOlder(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
+  const first = log.entries[0]?.seq ?? Number.POSITIVE_INFINITY;
+  const older = page.filter((entry) => entry.seq < first);
+  const entries = [...older, ...log.entries];
+  const tooMany = entries.length > WINDOW_ENTRIES;
+  return {
+    ...log,
+    entries: tooMany ? entries.slice(0, WINDOW_ENTRIES) : entries,
+    atStart: page.length < limit,
+    atEnd: log.atEnd && !tooMany,
+    loading: null,
+    error: null,
+  };
+}
+
+/** Put a newer page behind the window; at the bound, the oldest entries give way. */
+export function withNewer(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
+  const last = log.entries.at(-1)?.seq ?? 0;
+  const newer = page.filter((entry) => entry.seq > last);
+  const atEnd = page.length < limit;
+  const newest = newer.at(-1)?.seq ?? last;
+  return {
+    ...log,
+    ...withoutOldest([...log.entries, ...newer], log.atStart),
+    seen: Math.max(log.seen ?? 0, newest),
+    atEnd,
+    unread: atEnd ? 0 : Math.max(0, log.unread - newer.length),
+    loading: null,
+    error: null,
+  };
+}
+
+/** Show the part of the log around a line: `page` holds what is before it and itself. */
+export function around(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
+  return {
+    ...log,
+    entries: page,
+    seen: Math.max(log.seen ?? 0, page.at(-1)?.seq ?? 0),
+    atStart: page.length < limit,
+    atEnd: false,
+    following: false,
+    unread: 0,
+    loading: null,
+    error: null,
+  };
+}
+
+export function withFollowing(log: LogWindow, following: boolean): LogWindow {
+  if (following === log.following) return log;
+  if (!following) return { ...log, following };
+  return { ...log, ...withoutOldest(log.entries, log.atStart), following, unread: 0 };
+}
+
+function withoutOldest(
+  entries: readonly LogEntry[],
+  atStart: boolean,
+): Pick<LogWindow, "entries" | "atStart"> {
+  if (entries.length <= WINDOW_ENTRIES) return { entries, atStart };
+  return { entries: entries.slice(-WINDOW_ENTRIES), atStart: false };
+}

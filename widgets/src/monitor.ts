@@ -1,0 +1,302 @@
+// A monitor: the reducer's state with what changes it, which are REST calls and the feed. Knows no DOM.
+
+import { type Api, errorBody, type LogQuery, type LogRange } from "./api";
+import type { Feed, Interest, Subscription } from "./hub";
+import { ALL_ENTRIES } from "./log";
+import type { LogEntry, StartBody, TaskState } from "./messages";
+import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state";
+import { type Command, isActive } from "./states";
+
+const PAGE_ENTRIES = 200;
+// Lines behind a line that is linked to, so that it does not stand at the very end.
+const LINES_BEHIND = 20;
+const LIST_DELAY_MS = 200;
+
+export interface MonitorOptions {
+  api: Api;
+  feed: Feed;
+  /** The tasks that this monitor is about: all of them (with a list), or some. */
+  scope: readonly string[] | "all";
+}
+
+export class Monitor {
+  readonly #api: Api;
+  readonly #scope: readonly string[] | "all";
+  readonly #subscription: Subscription;
+  readonly #watchers = new Set<(state: State) => void>();
+  readonly #startKeys = new Map<string, string>();
+  #state: State = INITIAL;
+  #interest: Interest;
+  #listTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor({ api, feed, scope }: MonitorOptions) {
+    this.#api = api;
+    this.#scope = scope;
+    this.#interest = { tasks: scope, logs: null };
+    this.#subscription = feed.subscribe(this.#interest, (event) => this.#hear(event));
+    void this.#readList();
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Call `watcher` after every change; returns how to stop. */
+  watch(watcher: (state: State) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  close(): void {
+    clearTimeout(this.#listTimer);
+    this.#subscription.close();
+    this.#watchers.clear();
+  }
+
+  /** Show a task, at a line of its log if one is given. */
+  select(taskId: string | null, line: number | null = null): void {
+    if (taskId === this.#state.selected) {
+      if (line !== null && line !== this.#state.line) this.showLine(line);
+      return;
+    }
+    this.#dispatch({ type: "selected", taskId, line });
+    if (taskId === null) return;
+    void this.#readProgress(taskId);
+    if (line === null) this.#readLog("newest");
+    else this.showLine(line);
+  }
+
+  async command(taskId: string, command: Command, body: Partial<StartBody> = {}): Promise<void> {
+    this.#dispatch({ type: "pressed", taskId, command });
+    try {
+      const progress = await this.#send(taskId, command, body);
+      this.#dispatch({ type: "answered", taskId, progress });
+    } catch (thrown) {
+      this.#dispatch({ type: "refused", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  closeRefusal(taskId: string): void {
+    this.#dispatch({ type: "refusal_closed", taskId });
+  }
+
+  /** Filter and search the log, on the server. */
+  query(change: Partial<LogQuery>): void {
+    this.#readLog("newest", { ...this.#state.log.query, ...change });
+  }
+
+  /** Follow the newest entry, or stop doing so. */
+  follow(following: boolean): void {
+    this.#dispatch({ type: "log_followed", following });
+    if (following && !this.#state.log.atEnd) this.#readLog("newest");
+  }
+
+  loadOlder(): void {
+    const { entries, atStart, loading } = this.#state.log;
+    if (entries[0] && !atStart && !loading) this.#readLog("older");
+  }
+
+  loadNewer(): void {
+    const { entries, atEnd, loading } = this.#state.log;
+    if (entries.length > 0 && !atEnd && !loading) this.#readLog("newer");
+  }
+
+  chooseLine(line: number | null): void {
+    this.#dispatch({ type: "line_chosen", line });
+  }
+
+  /** Point at a line, loading its surroundings where they are not at hand. */
+  showLine(line: number): void {
+    this.#dispatch({ type: "line_chosen", line });
+    this.#dispatch({ type: "log_followed", following: false });
+    if (this.#state.log.entries.some(({ seq }) => seq === line)) return;
+    this.#readLog("around", ALL_ENTRIES);
+  }
+
+  /** Point at the newest error of a unit. */
+  async showErrorOf(unit: string): Promise<void> {
+    const taskId = this.#state.selected;
+    if (taskId === null) return;
+    try {
+      const query: LogQuery = { level: "error", text: "", unit };
+      const [entry] = await this.#api.logs(taskId, query, { limit: 1 });
+      if (entry && this.#state.selected === taskId) this.showLine(entry.seq);
+    } catch (thrown) {
+      this.#dispatch({ type: "log_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  async readPlan(): Promise<void> {
+    const taskId = this.#state.selected;
+    if (taskId === null || this.#state.plan.loading) return;
+    this.#dispatch({ type: "plan_asked" });
+    try {
+      this.#dispatch({ type: "plan_read", taskId, plan: await this.#api.plan(taskId) });
+    } catch (thrown) {
+      this.#dispatch({ type: "plan_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  async readRuns(): Promise<void> {
+    const taskId = this.#state.selected;
+    if (taskId === null || this.#state.runs.loading) return;
+    this.#dispatch({ type: "runs_asked" });
+    try {
+      this.#dispatch({ type: "runs_read", taskId, runs: await this.#api.runs(taskId) });
+    } catch (thrown) {
+      this.#dispatch({ type: "runs_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  /** What the log shows, whole, as CSV. */
+  async logCsv(): Promise<Blob | null> {
+    const { selected: taskId, log } = this.#state;
+    if (taskId === null) return null;
+    try {
+      return await this.#api.logsCsv(taskId, log.query);
+    } catch (thrown) {
+      this.#dispatch({ type: "log_failed", taskId, error: errorBody(thrown) });
+      return null;
+    }
+  }
+
+  #hear(event: Event): void {
+    this.#dispatch(event);
+    if (event.type === "tasks") this.#listSoon();
+    if (event.type === "reset" && this.#state.selected !== null) this.#readLog("newest");
+  }
+
+  #dispatch(event: Event): void {
+    const before = this.#state;
+    this.#state = reduce(before, event);
+    if (this.#state === before) return;
+    this.#followChange(before);
+    for (const watcher of [...this.#watchers]) watcher(this.#state);
+  }
+
+  /** What a change calls for: another stream, or a last look at what has come to rest. */
+  #followChange(before: State): void {
+    const { selected: taskId, progress } = this.#state;
+    const now = taskId === null ? undefined : progress[taskId];
+    const active = now !== undefined && isActive(now.state);
+    const logs = active ? taskId : null;
+    if (logs !== this.#interest.logs) {
+      this.#interest = { tasks: this.#scope, logs };
+      this.#subscription.update(this.#interest);
+    }
+    if (taskId === null || !now || before.selected !== taskId) return;
+    const was = before.progress[taskId];
+    if (was && isActive(was.state) && !active) this.#settle(taskId);
+    if (now.run_id && now.run_id !== was?.run_id) void this.#readHistory(taskId, now.run_id);
+    if (was && was.state !== now.state && this.#state.runs.value) void this.readRuns();
+  }
+
+  /** The run has come to rest and its stream goes: read once what may have been under way. */
+  #settle(taskId: string): void {
+    void this.#readProgress(taskId);
+    const { log } = this.#state;
+    if (log.atEnd) void this.#readSince(taskId, log.query);
+  }
+
+  async #readSince(taskId: string, query: LogQuery): Promise<void> {
+    const { seen } = this.#state.log;
+    if (seen === null) return this.#readLog("newest");
+    try {
+      const entries = await this.#api.logs(taskId, ALL_ENTRIES, {
+        limit: PAGE_ENTRIES,
+        after: seen,
+      });
+      if (this.#state.log.query === query) this.#dispatch({ type: "log", taskId, entries });
+    } catch (thrown) {
+      this.#dispatch({ type: "log_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  #listSoon(): void {
+    clearTimeout(this.#listTimer);
+    this.#listTimer = setTimeout(() => void this.#readList(), LIST_DELAY_MS);
+  }
+
+  async #readList(): Promise<void> {
+    try {
+      const tasks =
+        this.#scope === "all"
+          ? await this.#api.tasks()
+          : await Promise.all(this.#scope.map((taskId) => this.#api.task(taskId)));
+      this.#dispatch({ type: "listed", tasks });
+    } catch (thrown) {
+      this.#dispatch({ type: "list_failed", error: errorBody(thrown) });
+    }
+  }
+
+  async #readProgress(taskId: string): Promise<void> {
+    try {
+      const progress = await this.#api.progress(taskId);
+      this.#dispatch({ type: "progress_read", progress });
+      if (progress.run_id) await this.#readHistory(taskId, progress.run_id);
+    } catch (thrown) {
+      this.#dispatch({ type: "select_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  async #readHistory(taskId: string, runId: string): Promise<void> {
+    try {
+      const samples = await this.#api.history(taskId, runId);
+      this.#dispatch({ type: "history_read", taskId, runId, samples });
+    } catch (thrown) {
+      this.#dispatch({ type: "select_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  #readLog(place: LogPlace, query: LogQuery = this.#state.log.query): void {
+    const { selected: taskId, line, log } = this.#state;
+    if (taskId === null) return;
+    const range: LogRange = { limit: PAGE_ENTRIES };
+    const [first] = log.entries;
+    const last = log.entries.at(-1);
+    if (place === "older" && first) range.before = first.seq;
+    if (place === "newer" && last) range.after = last.seq;
+    if (place === "around" && line !== null) range.before = line + LINES_BEHIND + 1;
+    this.#dispatch({ type: "log_asked", place, query });
+    void this.#fetchLog(taskId, place, query, range);
+  }
+
+  async #fetchLog(taskId: string, place: LogPlace, query: LogQuery, range: LogRange) {
+    try {
+      const entries: LogEntry[] = await this.#api.logs(taskId, query, range);
+      const limit = range.limit ?? PAGE_ENTRIES;
+      this.#dispatch({ type: "log_read", taskId, place, query, entries, limit });
+    } catch (thrown) {
+      this.#dispatch({ type: "log_failed", taskId, error: errorBody(thrown) });
+    }
+  }
+
+  async #send(taskId: string, command: Command, body: Partial<StartBody>) {
+    if (command === "pause") return this.#api.pause(taskId);
+    if (command === "stop") return this.#api.stop(taskId);
+    // One press is one start, however often it must be sent until it is answered.
+    const whole: StartBody = { fresh: false, only_failed: false, ...body };
+    const press = `${taskId} ${JSON.stringify(whole)}`;
+    const key = this.#startKeys.get(press) ?? randomKey();
+    this.#startKeys.set(press, key);
+    try {
+      const progress = await this.#api.start(taskId, whole, key);
+      this.#startKeys.delete(press);
+      return progress;
+    } catch (thrown) {
+      if (errorBody(thrown).code !== "unreachable") this.#startKeys.delete(press);
+      throw thrown;
+    }
+  }
+}
+
+/** The state of a task as far as it is known. */
+export function stateOf(state: State, taskId: string): TaskState {
+  return state.progress[taskId]?.state ?? "idle";
+}
+
+// crypto.randomUUID exists only where the page came over HTTPS or from localhost.
+function randomKey(): string {
+  const parts = crypto.getRandomValues(new Uint32Array(4));
+  return [...parts].map((part) => part.toString(16).padStart(8, "0")).join("");
+}

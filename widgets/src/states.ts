@@ -1,0 +1,72 @@
+// The states: icon, word and colour of each, and what a person may do in it.
+
+import type { Level, Progress, Task, TaskState, UnitState } from "./messages";
+
+export type Command = "start" | "pause" | "stop";
+/** The colour families of the style sheet. */
+export type Tone = "quiet" | "live" | "busy" | "held" | "good" | "bad";
+
+export interface Look {
+  icon: string;
+  word: string;
+  tone: Tone;
+}
+
+export const STATE_LOOK: Readonly<Record<TaskState | UnitState, Look>> = {
+  idle: { icon: "○", word: "Idle", tone: "quiet" },
+  pending: { icon: "○", word: "Waiting", tone: "quiet" },
+  running: { icon: "●", word: "Running", tone: "live" },
+  swapping: { icon: "◐", word: "Swapping", tone: "busy" },
+  pausing: { icon: "◐", word: "Pausing…", tone: "busy" },
+  paused: { icon: "‖", word: "Paused", tone: "held" },
+  stopping: { icon: "◐", word: "Stopping…", tone: "busy" },
+  stopped: { icon: "■", word: "Stopped", tone: "held" },
+  completed: { icon: "✓", word: "Completed", tone: "good" },
+  failed: { icon: "✕", word: "Failed", tone: "bad" },
+  skipped: { icon: "✕", word: "Skipped", tone: "held" },
+  interrupted: { icon: "⟳", word: "Interrupted", tone: "held" },
+};
+
+export const LEVEL_LOOK: Readonly<Record<Level, Look>> = {
+  info: { icon: "·", word: "info", tone: "quiet" },
+  success: { icon: "✓", word: "success", tone: "good" },
+  warning: { icon: "!", word: "warning", tone: "held" },
+  error: { icon: "✕", word: "error", tone: "bad" },
+};
+
+const COMMANDS: Readonly<Record<TaskState, readonly Command[]>> = {
+  idle: ["start"],
+  running: ["pause", "stop"],
+  pausing: ["stop"],
+  paused: ["start", "stop"],
+  stopping: [],
+  stopped: ["start"],
+  completed: ["start"],
+  failed: ["start", "stop"],
+  interrupted: ["start", "pause", "stop"],
+};
+
+const ACTIVE: ReadonlySet<TaskState> = new Set(["running", "pausing", "stopping", "interrupted"]);
+const RESUMABLE: ReadonlySet<TaskState> = new Set(["paused", "failed", "interrupted"]);
+
+export function allowed(task: Task | undefined, state: TaskState): readonly Command[] {
+  // A loop lives in its kernel: it can go on after a pause, nothing here can begin it.
+  if (task?.kind === "loop" && state !== "paused") {
+    return COMMANDS[state].filter((command) => command !== "start");
+  }
+  return COMMANDS[state];
+}
+
+/** Whether a worker is at it, or somebody must take the run over: news are to be expected. */
+export function isActive(state: TaskState): boolean {
+  return ACTIVE.has(state);
+}
+
+/** Whether start goes on from the checkpoints, instead of beginning a run. */
+export function isResumable(state: TaskState): boolean {
+  return RESUMABLE.has(state);
+}
+
+export function isStalled({ state, stalled_seconds }: Progress): boolean {
+  return state === "running" && stalled_seconds > 0;
+}

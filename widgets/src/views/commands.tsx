@@ -1,0 +1,129 @@
+// The buttons: start, pause, resume, stop, and the question before something is discarded.
+
+import { useState } from "preact/hooks";
+import { type Discard, discardedByFresh, discardedByStop } from "../discard";
+import type { Progress, Task } from "../messages";
+import type { Monitor } from "../monitor";
+import { allowed, type Command, isResumable } from "../states";
+import { Dialog } from "./dialog";
+
+export interface CommandsProps {
+  monitor: Monitor;
+  task: Task | undefined;
+  progress: Progress;
+  pressed: Command | undefined;
+  compact: boolean;
+}
+
+type Question = "stop" | "fresh";
+
+export function Commands({ monitor, task, progress, pressed, compact }: CommandsProps) {
+  const [question, setQuestion] = useState<Question | null>(null);
+  const { state, task_id: taskId } = progress;
+  const may = allowed(task, state);
+  const busy = pressed !== undefined || state === "pausing" || state === "stopping";
+  const send = (command: Command) => {
+    if (!busy || (command === "stop" && state === "pausing")) void monitor.command(taskId, command);
+  };
+  const pausing = pressed === "pause" || state === "pausing";
+  const stopping = pressed === "stop" || state === "stopping";
+  const starting = pressed === "start";
+  const resumes = isResumable(state);
+  const canStart = may.includes("start") || starting;
+  const canPause = may.includes("pause") || pausing;
+  return (
+    <div class="sm-commands" role="group" aria-label="Control">
+      {canStart && (
+        <Button
+          name="start"
+          busy={busy}
+          primary
+          label={starting ? (resumes ? "Resuming…" : "Starting…") : resumes ? "Resume" : "Start"}
+          onPress={() => send("start")}
+        />
+      )}
+      {canPause && (
+        <Button
+          name="pause"
+          busy={busy}
+          label={pausing ? "Pausing…" : "Pause"}
+          onPress={() => send("pause")}
+        />
+      )}
+      {canStart && resumes && !compact && task?.kind !== "loop" && (
+        <Button
+          name="fresh"
+          busy={busy}
+          label="Start fresh…"
+          onPress={() => !busy && setQuestion("fresh")}
+        />
+      )}
+      {(may.includes("stop") || stopping) && (
+        <Button
+          name="stop"
+          busy={stopping || starting}
+          label={stopping ? "Stopping…" : "Stop…"}
+          onPress={() => !stopping && !starting && setQuestion("stop")}
+        />
+      )}
+      {question === "stop" && (
+        <Dialog
+          title={`Stop ${progress.name}?`}
+          yes="Stop"
+          inline={compact}
+          onAnswer={(agreed) => {
+            setQuestion(null);
+            if (agreed) send("stop");
+          }}
+        >
+          <Consequences {...discardedByStop(task, progress)} />
+        </Dialog>
+      )}
+      {question === "fresh" && (
+        <Dialog
+          title={`Start ${progress.name} fresh?`}
+          yes="Start fresh"
+          inline={compact}
+          onAnswer={(agreed) => {
+            setQuestion(null);
+            if (agreed) void monitor.command(taskId, "start", { fresh: true });
+          }}
+        >
+          <Consequences {...discardedByFresh(progress)} />
+        </Dialog>
+      )}
+    </div>
+  );
+}
+
+interface ButtonProps {
+  name: string;
+  label: string;
+  busy: boolean;
+  primary?: boolean;
+  onPress: () => void;
+}
+
+// `aria-disabled` and not `disabled`: a button that is pressed must not lose the focus.
+function Button({ name, label, busy, primary = false, onPress }: ButtonProps) {
+  return (
+    <button
+      type="button"
+      class={`sm-button${primary ? " sm-button-primary" : ""}`}
+      data-testid={`command-${name}`}
+      aria-disabled={busy}
+      onClick={onPress}
+    >
+      {label}
+    </button>
+  );
+}
+
+function Consequences({ lost, kept }: Discard) {
+  return (
+    <>
+      <p>{lost}</p>
+      <p>{kept}</p>
+    </>
+  );
+}

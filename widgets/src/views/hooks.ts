@@ -1,0 +1,51 @@
+// What the views share: the monitor's state, and the size of an element.
+
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Monitor } from "../monitor";
+import type { State } from "../state";
+
+/** The monitor's state, drawn at most once a frame however fast events come. */
+export function useMonitorState(monitor: Monitor): State {
+  const [state, setState] = useState(monitor.state);
+  useEffect(() => {
+    let frame = 0;
+    const draw = () => {
+      frame = 0;
+      setState(monitor.state);
+    };
+    // A hidden page draws no frames; it draws once when it is seen again.
+    const unwatch = monitor.watch(() => {
+      frame ||= requestAnimationFrame(draw);
+    });
+    draw();
+    return () => {
+      unwatch();
+      cancelAnimationFrame(frame);
+    };
+  }, [monitor]);
+  return state;
+}
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** A ref and the size of its element, kept up to date. */
+export function useSize<E extends HTMLElement>() {
+  const ref = useRef<E>(null);
+  const [size, setSize] = useState<Size>({ width: 0, height: 0 });
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const measure = () => {
+      const { clientWidth: width, clientHeight: height } = element;
+      setSize((old) => (old.width === width && old.height === height ? old : { width, height }));
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, size] as const;
+}
