@@ -1,13 +1,10 @@
 // Empty states that teach.
 
-const EXAMPLE = `[connections.flights]
-url = "sqlite:///flights.db"
-[connections.copy]
-url = "sqlite:///copy.db"
-[tasks.nightly]
-source = "flights"
-target = "copy"
-tables = ["airlines", "flights"]`;
+const EXAMPLE = `[connections]
+flights.url = "sqlite:///flights.db"
+copy.url = "sqlite:///copy.db"
+[tasks]
+nightly = { source = "flights", target = "copy", tables = ["airlines", "flights"] }`;
 
 export function NoTasks() {
   return (

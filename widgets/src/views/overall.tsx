@@ -6,7 +6,10 @@ import { Bar } from "./bar";
 
 export function Overall({ progress }: { progress: Progress }) {
   const { overall_progress, rows_committed, rows_total, rows_total_is_estimate } = progress;
-  const rows = format.rowsOf(rows_committed, rows_total, rows_total_is_estimate);
+  const rows =
+    progress.state === "completed"
+      ? format.plural(rows_committed, "row")
+      : format.rowsOf(rows_committed, rows_total, rows_total_is_estimate);
   const known = progress.state === "idle" ? 0 : overall_progress;
   return (
     <div class="sm-overall sm-dims">

@@ -12,7 +12,7 @@ import { VirtualRows } from "./virtual";
 
 type Item = { unit: UnitProgress; detail: boolean };
 
-const heightOf = ({ detail }: Item) => (detail ? 64 : 28);
+const heightOf = ({ unit, detail }: Item) => (detail ? errorHeight(unit) : 28);
 const keyOf = ({ unit, detail }: Item) => `${unit.unit_id}${detail ? " error" : ""}`;
 // What needs attention comes first, then what moves.
 const ORDER: readonly UnitState[] = [
@@ -140,7 +140,9 @@ function UnitRow({ unit, rowIndex }: { unit: UnitProgress; rowIndex: number }) {
         <span class="sm-number">{format.percent(unit.progress)}</span>
       </span>
       <span role="cell" class="sm-number sm-cut" title={rows}>
-        {rows.replace(/ rows?$/, "")}
+        {unit.state === "completed"
+          ? format.count(unit.rows_committed)
+          : rows.replace(/ rows?$/, "")}
       </span>
       <span role="cell" class="sm-number">
         {moving && unit.speed !== null ? format.short(unit.speed) : ""}
@@ -192,6 +194,11 @@ function UnitError({ unit, monitor, rowIndex }: UnitErrorProps) {
       </div>
     </div>
   );
+}
+
+/** Room for the remedy below a message of one line, or of two where it is long. */
+function errorHeight({ error }: UnitProgress): number {
+  return (error?.length ?? 0) > 96 ? 68 : 48;
 }
 
 /** How many units are in each state. */
