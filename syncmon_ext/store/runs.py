@@ -81,7 +81,10 @@ def run_state(connection: Connection, run_id: str) -> State:
 
 def error_code(connection: Connection, run_id: str) -> str | None:
     """The code of the error that a run ended or paused with."""
-    return connection.execute(select(runs.c.error_code).where(runs.c.run_id == run_id)).scalar_one()
+    code: str | None = connection.execute(
+        select(runs.c.error_code).where(runs.c.run_id == run_id)
+    ).scalar_one()
+    return code
 
 
 def frozen_run(connection: Connection, run_id: str) -> FrozenRun:
@@ -201,11 +204,17 @@ def acquire(connection: Connection, run_id: str, token: int, owner: Owner) -> bo
 
 
 def release(connection: Connection, run_id: str, token: int) -> None:
-    """Say that no process executes the run any more."""
+    """Say that no process executes the run any more; every observer's patience begins anew."""
     connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id, runs.c.token == token)
-        .values(owner_host=None, owner_boot_id=None, owner_pid=None, owner_started=None)
+        .values(
+            owner_host=None,
+            owner_boot_id=None,
+            owner_pid=None,
+            owner_started=None,
+            heartbeat=runs.c.heartbeat + 1,
+        )
     )
 
 
@@ -227,6 +236,31 @@ def update_run(connection: Connection, run_id: str, **values: Any) -> None:
     )
 
 
+def set_target_held(connection: Connection, run_id: str, held: bool) -> None:
+    """Note whether the run may have something in its target that must be cleared one day."""
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(target_held=held))
+
+
+def runs_to_clear(connection: Connection, task_id: str, but: str) -> list[tuple[str, State, int]]:
+    """(run_id, state, token) of the task's other runs that may have left something in the target."""
+    rows = connection.execute(
+        select(runs.c.run_id, runs.c.state, runs.c.token).where(
+            runs.c.task_id == task_id, runs.c.run_id != but, runs.c.target_held
+        )
+    )
+    return [(row.run_id, State(row.state), row.token) for row in rows]
+
+
+def ended_runs_to_forget(connection: Connection) -> list[tuple[str, int]]:
+    """(run_id, token) of ended runs, of any task, whose worker died before it cleared the target."""
+    rows = connection.execute(
+        select(runs.c.run_id, runs.c.token).where(
+            runs.c.target_held, runs.c.state.in_([State.COMPLETED, State.STOPPED])
+        )
+    )
+    return [(row.run_id, row.token) for row in rows]
+
+
 def set_throttle(connection: Connection, run_id: str, throttle: Throttle | None) -> None:
     """Change the pace of a run; its worker reads it within a second."""
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(throttle=throttle))
@@ -234,7 +268,15 @@ def set_throttle(connection: Connection, run_id: str, throttle: Throttle | None)
 
 def throttle(connection: Connection, run_id: str) -> Throttle | None:
     """The pace that a run must keep."""
-    return connection.execute(select(runs.c.throttle).where(runs.c.run_id == run_id)).scalar_one()
+    pace: Throttle | None = connection.execute(
+        select(runs.c.throttle).where(runs.c.run_id == run_id)
+    ).scalar_one()
+    return pace
+
+
+def reset_takeovers(connection: Connection, run_id: str) -> None:
+    """Forget the takeovers: a person started the run again."""
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(takeovers=0))
 
 
 def count_takeover(connection: Connection, run_id: str) -> int:

@@ -12,6 +12,16 @@ from syncmon_ext.store.schema import progress_samples, runs
 
 KEEP_SAMPLES: Final = 4_000  # of a run: at one a second the first hour stays whole
 
+# What a sample takes from the run's totals.
+SAMPLE_VALUES: Final = (
+    "elapsed_seconds",
+    "rows_committed",
+    "bytes_committed",
+    "overall_progress",
+    "speed",
+    "speed_bytes",
+)
+
 _FIELDS = [
     runs.c.task_id if name == "task_id" else progress_samples.c[name]
     for name in HistorySample.__struct_fields__
@@ -30,7 +40,7 @@ def add_sample(
     speed_bytes: float | None,
     keep: int = KEEP_SAMPLES,
 ) -> None:
-    """Add a point to a run's history; every second one of the older half goes when there are too many."""
+    """Add a point to a run's history, which is thinned when it holds more than ``keep``."""
     own = progress_samples.c.run_id == run_id
     last, count = connection.execute(
         select(func.coalesce(func.max(progress_samples.c.sample), 0), func.count()).where(own)

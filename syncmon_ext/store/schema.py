@@ -72,6 +72,8 @@ runs = Table(
     Column("plan", Json(Plan)),
     Column("fingerprint", Text),
     Column("only_units", Json(list[str])),  # the units this run is limited to; NULL: all
+    # Staging, checkpoints and fence may be in the target: from the claim until they are cleared.
+    Column("target_held", Boolean, nullable=False, server_default="0"),
     # The lease.
     Column("token", Integer, nullable=False, server_default="0"),
     Column("owner_host", Text),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Column, Connection, Row, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from syncmon_ext.model.state import ACTIVE, RESUMABLE, State
 from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.schema import (
@@ -28,6 +31,24 @@ class TaskPosition(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     log_seq: int
     log_first_seq: int
+    state: State | None  # of the newest run; None before the first one
+    created_at: datetime  # tells a task from an earlier one with the same id
+
+
+_POSITION = select(
+    tasks.c.task_id,
+    tasks.c.run_id,
+    tasks.c.revision,
+    tasks.c.log_seq,
+    tasks.c.log_first_seq,
+    tasks.c.created_at,
+    runs.c.state,
+).outerjoin(runs, runs.c.run_id == tasks.c.run_id)
+
+
+def _position(row: Row[Any]) -> TaskPosition:
+    state = None if row.state is None else State(row.state)
+    return TaskPosition(**{**row._mapping, "state": state})
 
 
 def stored_task(connection: Connection, task_id: str) -> Task | None:
@@ -133,30 +154,13 @@ def set_newest_run(connection: Connection, task_id: str, run_id: str) -> None:
 
 def positions(connection: Connection) -> dict[str, TaskPosition]:
     """Where the news of all tasks that have a row stand, by id."""
-    rows = connection.execute(
-        select(
-            tasks.c.task_id,
-            tasks.c.run_id,
-            tasks.c.revision,
-            tasks.c.log_seq,
-            tasks.c.log_first_seq,
-        )
-    )
-    return {r.task_id: TaskPosition(**r._mapping) for r in rows}
+    return {row.task_id: _position(row) for row in connection.execute(_POSITION)}
 
 
 def position(connection: Connection, task_id: str) -> TaskPosition | None:
     """Where the news of one task stand; None before its first run."""
-    row = connection.execute(
-        select(
-            tasks.c.task_id,
-            tasks.c.run_id,
-            tasks.c.revision,
-            tasks.c.log_seq,
-            tasks.c.log_first_seq,
-        ).where(tasks.c.task_id == task_id)
-    ).one_or_none()
-    return None if row is None else TaskPosition(**row._mapping)
+    row = connection.execute(_POSITION.where(tasks.c.task_id == task_id)).one_or_none()
+    return None if row is None else _position(row)
 
 
 def claim_idempotency_key(
@@ -185,3 +189,76 @@ def run_of_idempotency_key(connection: Connection, key: str) -> tuple[str, str] 
         )
     ).one_or_none()
     return None if row is None else (row.task_id, row.run_id)
+
+
+_REMEMBERED: Sequence[Column[Any]] = [
+    tasks.c.task_id,
+    tasks.c.kind,
+    tasks.c.name,
+    tasks.c.origin,
+    runs.c.spec,
+]
+
+
+def remembered_tasks(connection: Connection, task_id: str | None = None) -> list[Task]:
+    """The tasks of files that have a row, each as its newest run froze it; of one id, or all.
+
+    Whether the file still defines them is not known here.
+    """
+    query = (
+        select(*_REMEMBERED)
+        .join(runs, runs.c.run_id == tasks.c.run_id)
+        .where(~_is_stored())
+        .order_by(tasks.c.task_id)
+    )
+    if task_id is not None:
+        query = query.where(tasks.c.task_id == task_id)
+    return [_task(row) for row in connection.execute(query)]
+
+
+def adopt_task(connection: Connection, task: Task) -> None:
+    """Make the row of a task that its file no longer defines the row of this stored task."""
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.task_id == task.task_id)
+        .values(kind=task.kind, name=task.name, origin=task.origin, spec=task.spec)
+        .values(updated_at=utc_now(), revision=tasks.c.revision + 1)
+    )
+
+
+def lock_stored_task(connection: Connection, task_id: str) -> Task | None:
+    """The stored task, held until the transaction ends; None where there is none."""
+    locked = connection.execute(
+        update(tasks)
+        .where(tasks.c.task_id == task_id, _is_stored())
+        .values(revision=tasks.c.revision + 1)
+    )
+    return stored_task(connection, task_id) if locked.rowcount == 1 else None
+
+
+def row_origin(connection: Connection, task_id: str) -> str | None:
+    """``store``, or the file that the row's task is from; None where the id has no row."""
+    origin: str | None = connection.execute(
+        select(tasks.c.origin).where(tasks.c.task_id == task_id)
+    ).scalar_one_or_none()
+    return origin
+
+
+def run_in_the_way(connection: Connection, task_id: str) -> State | None:
+    """The state of a run that is active, or can go on from what it holds in the target.
+
+    None where nothing would be lost or left behind when the task goes.
+    """
+    found = connection.execute(
+        select(runs.c.state)
+        .where(
+            runs.c.task_id == task_id,
+            or_(
+                runs.c.state.in_([str(state) for state in ACTIVE]),
+                and_(runs.c.state.in_([str(state) for state in RESUMABLE]), runs.c.target_held),
+            ),
+        )
+        .order_by(runs.c.started_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if found is None else State(found)

@@ -107,6 +107,20 @@ def save_units(
     )
 
 
+def set_unfinished(connection: Connection, task_id: str, run_id: str, state: UnitState) -> None:
+    """Show the units that a lost worker had in its hands in ``state``."""
+    connection.execute(
+        update(task_unit_runtimes)
+        .where(
+            task_unit_runtimes.c.run_id == run_id,
+            task_unit_runtimes.c.state.in_(
+                [UnitState.RUNNING, UnitState.SWAPPING, UnitState.PAUSED, UnitState.INTERRUPTED]
+            ),
+        )
+        .values(state=state, speed=None, eta_seconds=None, revision=bump(connection, task_id))
+    )
+
+
 def clear_units(connection: Connection, run_id: str, final: Sequence[UnitRuntime]) -> None:
     """Remove the run's runtime records and keep their last state in the run itself."""
     connection.execute(update(runs).where(runs.c.run_id == run_id).values(final_units=list(final)))

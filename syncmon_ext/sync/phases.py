@@ -17,12 +17,12 @@ def listen(listener: Callable[[str | None], None] | None) -> None:
 
 @contextmanager
 def waiting_for(connection: str) -> Iterator[None]:
-    """Say that the block inside waits for the database ``connection``."""
-    if _listener is None:
-        yield
-        return
-    _listener(connection)
-    try:
-        yield
-    finally:
+    """Say that the block inside waits for the database ``connection``.
+
+    After an error the mark stands: until the next try, the job still waits for that database.
+    """
+    if _listener is not None:
+        _listener(connection)
+    yield
+    if _listener is not None:
         _listener(None)

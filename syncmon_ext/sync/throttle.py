@@ -42,7 +42,9 @@ class Pacer:
         cost = share = 0.0
         slept = 0.0
         row_rate, byte_rate = _pace.rates()
-        cost = max(rows / row_rate if row_rate else 0.0, size_bytes / byte_rate if byte_rate else 0.0)
+        cost = max(
+            rows / row_rate if row_rate else 0.0, size_bytes / byte_rate if byte_rate else 0.0
+        )
         self._due = max(self._due, time.monotonic() - BURST_SECONDS) + cost
         while (share := self._due - time.monotonic()) > 0:
             nap = min(share, SLICE_SECONDS)

@@ -82,6 +82,7 @@ def upgrade() -> None:
         sa.Column("plan", sa.Text(), nullable=True),
         sa.Column("fingerprint", sa.Text(), nullable=True),
         sa.Column("only_units", sa.Text(), nullable=True),
+        sa.Column("target_held", sa.Boolean(), server_default="0", nullable=False),
         sa.Column("token", sa.Integer(), server_default="0", nullable=False),
         sa.Column("owner_host", sa.Text(), nullable=True),
         sa.Column("owner_boot_id", sa.Text(), nullable=True),

@@ -1,0 +1,117 @@
+"""Watches the workers: a run whose worker is dead is taken over, by any server or command."""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import Connection
+
+from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.log import Level
+from syncmon_ext.model.run import Lease, Run
+from syncmon_ext.model.state import ACTIVE, Action, State, UnitState, next_state
+from syncmon_ext.store import log, runs, tasks, units
+from syncmon_ext.store.log import NewEntry
+from syncmon_ext.store.store import Store
+from syncmon_ext.sync import launcher
+from syncmon_ext.sync.lease import LeaseWatch
+
+TAKEOVERS = 3  # without a row of progress between them; then something is wrong with the run itself
+
+
+class Supervisor:
+    """One observer of all leases in a store. ``check`` is called about once a second."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._watch = LeaseWatch()
+        self._lock = threading.Lock()
+
+    def launch(self, run_id: str, token: int) -> None:
+        """Start a worker for the run whose lease has ``token``.
+
+        Where it cannot be started the log says why, and the next check tries again.
+        """
+        try:
+            launcher.launch(self._store.url, run_id, token)
+        except SyncmonError as error:
+            with self._store.write() as connection:
+                run = runs.run_by_id(connection, run_id)
+                if run is not None:
+                    entry = NewEntry(level=Level.ERROR, message=f"{error.message}. {error.hint}")
+                    log.append(connection, run.task_id, run_id, [entry])
+
+    def check(self) -> None:
+        """Find the runs that lost their worker, and give each a new one."""
+        with self._lock:
+            with self._store.read() as connection:
+                watched = runs.runs_in(connection, ACTIVE)
+            self._watch.forget({run.run_id for run, _ in watched})
+            for run, lease in watched:
+                self._check_run(run, lease)
+
+    def check_task(self, task_id: str) -> None:
+        """The same for one task, before a command decides by its state."""
+        with self._lock:
+            with self._store.read() as connection:
+                watched = runs.runs_in(connection, ACTIVE)
+            for run, lease in watched:
+                if run.task_id == task_id:
+                    self._check_run(run, lease, resume=False)
+
+    def _check_run(self, run: Run, lease: Lease, *, resume: bool = True) -> None:
+        if run.spec is None:
+            return  # a loop: its program is watched by whoever tracks it
+        if run.state is not State.INTERRUPTED and not self._watch.is_dead(lease):
+            return
+        if run.state is State.INTERRUPTED and not resume:
+            return
+        launch = self._take_over(run, lease, resume=resume)
+        if launch:
+            self.launch(run.run_id, lease.token)
+
+    def _take_over(self, run: Run, lease: Lease, *, resume: bool) -> bool:
+        """Move the run on, if nobody else did meanwhile; whether a worker must be started."""
+        with self._store.write() as connection:
+            tasks.lock_task(connection, run.task_id)
+            now = runs.run_by_id(connection, run.run_id)
+            if now is None or now.state is not run.state or now.token != lease.token:
+                return False
+            state = run.state
+            # Counts the heartbeat up, so that no other observer takes the run over a second time.
+            runs.release(connection, run.run_id, lease.token)
+            if state is not State.INTERRUPTED and state is not State.STOPPING:
+                lost = next_state(state, Action.LOSE)
+                assert lost is not None  # noqa: S101  # every active state can be lost
+                runs.set_state(connection, run.run_id, lost)
+                shown = UnitState.PAUSED if lost is State.PAUSED else UnitState.INTERRUPTED
+                units.set_unfinished(connection, run.task_id, run.run_id, shown)
+                self._say(connection, run, Level.WARNING, "the worker is gone")
+                state = lost
+            if state is State.PAUSED or not resume:
+                return False
+            if state is not State.STOPPING:
+                count = runs.count_takeover(connection, run.run_id)
+                if count > TAKEOVERS:
+                    self._give_up(connection, run)
+                    return False
+            resumed = next_state(state, Action.TAKE_OVER)
+            assert resumed is not None  # noqa: S101  # interrupted and stopping can be taken over
+            runs.set_state(connection, run.run_id, resumed)
+            self._say(connection, run, Level.INFO, "taken over; going on from the checkpoints")
+            return True
+
+    def _give_up(self, connection: Connection, run: Run) -> None:
+        message = f"the worker was lost {TAKEOVERS} times without progress"
+        hint = "read the log, and the system's log, for what ends it; Start tries again"
+        runs.set_state(
+            connection,
+            run.run_id,
+            State.FAILED,
+            error=("worker_lost", message, hint),
+            finished=True,
+        )
+        self._say(connection, run, Level.ERROR, f"{message}. {hint}")
+
+    def _say(self, connection: Connection, run: Run, level: Level, message: str) -> None:
+        log.append(connection, run.task_id, run.run_id, [NewEntry(level=level, message=message)])

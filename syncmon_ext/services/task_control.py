@@ -1,0 +1,289 @@
+"""The control service: start, pause and stop, each one transaction that the table of states allows."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Connection
+
+from syncmon_ext.model.errors import (
+    ConfigChanged,
+    InvalidConfig,
+    RunNotFound,
+    SyncmonError,
+    TaskNotFound,
+    WrongState,
+)
+from syncmon_ext.model.log import Level
+from syncmon_ext.model.progress import Progress
+from syncmon_ext.model.run import Run
+from syncmon_ext.model.state import ACTIVE, RESUMABLE, Action, State, UnitState, allowed, next_state
+from syncmon_ext.model.task import Kind, Task, TaskSpec, Throttle
+from syncmon_ext.services.catalog import Catalog
+from syncmon_ext.services.supervisor import Supervisor
+from syncmon_ext.store import log, runs, snapshots, tasks, units
+from syncmon_ext.store.log import NewEntry
+from syncmon_ext.store.store import Store
+
+
+class TaskControl:
+    """Commands for the tasks of a catalog. Every method is synchronous and may block on the store."""
+
+    def __init__(self, store: Store, catalog: Catalog, supervisor: Supervisor) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._supervisor = supervisor
+
+    def start(
+        self,
+        task_id: str,
+        *,
+        fresh: bool = False,
+        only_failed: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Progress:
+        """Resume the task's run, or begin a new one; the progress right after.
+
+        ``fresh`` begins a new run even where the last one could go on; ``only_failed`` copies only the
+        tables that failed. The same ``idempotency_key`` again starts nothing and gives the progress of
+        the run that it started. Raises WrongState while a run is active, ConfigChanged where the run
+        that would be resumed was begun with another configuration.
+        """
+        task = self._catalog.task(task_id)
+        if task.kind is not Kind.COPY or task.spec is None:
+            raise WrongState(
+                f"task {task_id!r} is a loop: its program starts it",
+                hint="run the program again; Start only resumes a paused loop",
+            )
+        self._supervisor.check_task(task_id)
+        with self._store.write() as connection:
+            tasks.ensure_task(connection, task)
+            tasks.lock_task(connection, task_id)
+            if idempotency_key is not None:
+                known = tasks.run_of_idempotency_key(connection, idempotency_key)
+                if known is not None:
+                    return self._replay(connection, task, idempotency_key, known)
+            run = self._newest_run(connection, task_id)
+            if run is not None and run.state in RESUMABLE and not fresh:
+                run_id, token = self._resume(connection, task, run, only_failed)
+            else:
+                run_id, token = self._begin(connection, task, run, only_failed)
+            if idempotency_key is not None:
+                tasks.claim_idempotency_key(connection, idempotency_key, task_id, run_id)
+        self._supervisor.launch(run_id, token)
+        return self._progress(task)
+
+    def pause(self, task_id: str) -> Progress:
+        """Ask the run's worker to drain; acknowledged when this returns."""
+        return self._command(task_id, Action.PAUSE)
+
+    def stop(self, task_id: str) -> Progress:
+        """Ask for the run to be taken back; tables already in place stay."""
+        return self._command(task_id, Action.STOP)
+
+    def set_throttle(self, task_id: str, throttle: Throttle) -> Progress:
+        """Change the pace of the task's run, running or paused; effective within 2 s."""
+        task = self._catalog.task(task_id)
+        with self._store.write() as connection:
+            run = self._newest_run(connection, task_id)
+            if run is None or run.state not in ACTIVE | RESUMABLE:
+                state = run.state if run else State.IDLE
+                raise WrongState(
+                    f"task {task_id!r} is {state}: there is no run to slow down",
+                    hint="set throttle in the task itself, or start it first",
+                )
+            bound = throttle if throttle.rows or throttle.bytes else None
+            runs.set_throttle(connection, run.run_id, bound)
+            parts = [f"{throttle.rows:,} rows/s" if throttle.rows else ""]
+            parts.append(f"{throttle.bytes:,} bytes/s" if throttle.bytes else "")
+            words = " and ".join(part for part in parts if part)
+            message = f"throttled to {words}" if words else "no longer throttled"
+            log.append(
+                connection, task_id, run.run_id, [NewEntry(level=Level.INFO, message=message)]
+            )
+        return self._progress(task)
+
+    # -- start -------------------------------------------------------------------------------
+
+    def _replay(
+        self, connection: Connection, task: Task, key: str, known: tuple[str, str]
+    ) -> Progress:
+        known_task, run_id = known
+        if known_task != task.task_id:
+            raise WrongState(
+                f"the idempotency key {key!r} was used to start task {known_task!r}",
+                hint="use a new key for every start that is meant",
+            )
+        progress = snapshots.run_progress(connection, task, run_id)
+        if progress is None:
+            raise RunNotFound(f"run {run_id!r} is gone", hint="use a new idempotency key")
+        return progress
+
+    def _resume(
+        self, connection: Connection, task: Task, run: Run, only_failed: bool
+    ) -> tuple[str, int]:
+        if run.spec is not None and task.spec is not None:
+            changed = _changes(run.spec, task.spec)
+            if changed:
+                raise ConfigChanged(
+                    f"task {task.task_id!r} was changed since run {run.run_id} began: "
+                    f"{', '.join(changed)}",
+                    hint="start with fresh = true to begin again, or change the task back",
+                )
+        if run.state is State.PAUSED and runs.error_code(connection, run.run_id) == (
+            ConfigChanged.code
+        ):
+            raise ConfigChanged(
+                f"{run.error}", hint="start with fresh = true to begin again with the new schema"
+            )
+        held = units.units_of_run(connection, run.run_id)
+        failed = {unit.unit_id for unit in held if unit.state is UnitState.FAILED}
+        if only_failed and not failed:
+            raise WrongState(
+                f"no table of task {task.task_id!r} has failed", hint="start without only_failed"
+            )
+        runs.set_state(connection, run.run_id, State.RUNNING)
+        runs.reset_takeovers(connection, run.run_id)
+        runs.update_run(
+            connection,
+            run.run_id,
+            only_units=sorted(failed) if only_failed else None,
+            **_changeable(task.spec, run.spec),
+        )
+        log.append(
+            connection,
+            task.task_id,
+            run.run_id,
+            [NewEntry(level=Level.INFO, message="resumed from the checkpoints")],
+        )
+        return run.run_id, runs.lease(connection, run.run_id).token
+
+    def _begin(
+        self, connection: Connection, task: Task, last: Run | None, only_failed: bool
+    ) -> tuple[str, int]:
+        assert task.spec is not None  # noqa: S101  # start() refuses loops
+        state = last.state if last else State.IDLE
+        if next_state(state, Action.START) is None:
+            raise _wrong_state(task.task_id, state, Action.START)
+        wanted = [
+            units.pending_unit(spec.unit_id, spec.unit_id, spec.target or spec.name)
+            for spec in task.spec.table_specs()
+        ]
+        if only_failed:
+            held = [] if last is None else units.units_of_run(connection, last.run_id)
+            failed = {
+                unit.unit_id for unit in held if unit.state in (UnitState.FAILED, UnitState.SKIPPED)
+            }
+            wanted = [unit for unit in wanted if unit.unit_id in failed]
+            if not wanted:
+                raise WrongState(
+                    f"no table of task {task.task_id!r} has failed",
+                    hint="start without only_failed",
+                )
+        source = self._catalog.connection(task.spec.source)
+        target = self._catalog.connection(task.spec.target)
+        run_id = uuid.uuid4().hex
+        if last is not None and last.state in RESUMABLE:
+            # A fresh start gives the old run up; the new run's worker clears what it left.
+            runs.set_state(connection, last.run_id, State.STOPPED, finished=True)
+            units.clear_units(connection, last.run_id, units.units_of_run(connection, last.run_id))
+        runs.create_run(
+            connection,
+            run_id=run_id,
+            task_id=task.task_id,
+            spec=task.spec,
+            source=source,
+            target=target,
+            total_tables=len(wanted),
+        )
+        units.create_units(connection, run_id, wanted)
+        tasks.set_newest_run(connection, task.task_id, run_id)
+        log.append(
+            connection,
+            task.task_id,
+            run_id,
+            [
+                NewEntry(
+                    level=Level.INFO,
+                    message=f"started: {len(wanted)} tables from {source.name} to {target.name}, "
+                    f"mode {task.spec.mode}",
+                )
+            ],
+        )
+        return run_id, 0
+
+    # -- pause and stop ----------------------------------------------------------------------
+
+    def _command(self, task_id: str, action: Action) -> Progress:
+        task = self._catalog.task(task_id)
+        self._supervisor.check_task(task_id)
+        launch: tuple[str, int] | None = None
+        with self._store.write() as connection:
+            run = self._newest_run(connection, task_id)
+            state = run.state if run else State.IDLE
+            new = next_state(state, action)
+            if run is None or new is None:
+                raise _wrong_state(task_id, state, action)
+            had_worker = state in (State.RUNNING, State.PAUSING)
+            runs.set_state(connection, run.run_id, new)
+            if new is State.PAUSED:
+                units.set_unfinished(connection, task_id, run.run_id, UnitState.PAUSED)
+            words = {Action.PAUSE: "pause was asked for", Action.STOP: "stop was asked for"}
+            log.append(
+                connection,
+                task_id,
+                run.run_id,
+                [NewEntry(level=Level.INFO, message=words[action])],
+            )
+            if new is State.STOPPING and not had_worker:
+                launch = (run.run_id, runs.lease(connection, run.run_id).token)
+        if launch is not None:
+            self._supervisor.launch(*launch)
+        return self._progress(task)
+
+    def _newest_run(self, connection: Connection, task_id: str) -> Run | None:
+        position = tasks.position(connection, task_id)
+        if position is None or position.run_id is None:
+            return None
+        return runs.run_by_id(connection, position.run_id)
+
+    def _progress(self, task: Task) -> Progress:
+        with self._store.read() as connection:
+            position = tasks.position(connection, task.task_id)
+            if position is None or position.run_id is None:
+                return snapshots.idle_progress(task)
+            progress = snapshots.run_progress(connection, task, position.run_id)
+        if progress is None:
+            raise TaskNotFound(f"task {task.task_id!r} was removed", hint="list the tasks again")
+        return progress
+
+
+def _wrong_state(task_id: str, state: State, action: Action) -> SyncmonError:
+    can = ", ".join(allowed(state)) or "nothing until that is done"
+    return WrongState(f"task {task_id!r} is {state}: it cannot {action} now", hint=f"it can: {can}")
+
+
+# These may differ on resume: they say how fast, not what.
+_CHANGEABLE = ("workers", "throttle", "name")
+
+
+def _changes(old: TaskSpec, new: TaskSpec) -> list[str]:
+    """The fields that make the run another copy."""
+    same = set(_CHANGEABLE)
+    if old.table_specs() == new.table_specs():
+        same.add("tables")  # written in another way
+    return [
+        name
+        for name in TaskSpec.__struct_fields__
+        if name not in same and getattr(old, name) != getattr(new, name)
+    ]
+
+
+def _changeable(new: TaskSpec | None, old: TaskSpec | None) -> dict[str, object]:
+    """The run's columns that a resume takes over from the task as it is now."""
+    if new is None or old is None:
+        raise InvalidConfig("a loop has no configuration", hint="run its program again")
+    values: dict[str, object] = {"spec": new}
+    if new.throttle != old.throttle:
+        values["throttle"] = new.throttle
+    return values

@@ -1,0 +1,45 @@
+"""Tries a job again where the database, not the data, was at fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import stamina
+
+from syncmon_ext.model.errors import DatabaseUnavailable
+from syncmon_ext.sync.pool import tell
+
+# A database that is restarted is back within minutes; one that is gone for longer fails the unit, and
+# the run can be resumed from its checkpoints.
+RETRY_SECONDS: Final = float(os.environ.get("SYNCMON_RETRY_SECONDS", "600"))
+FIRST_WAIT_SECONDS: Final = 0.2
+LONGEST_WAIT_SECONDS: Final = 15.0
+JITTER_SECONDS: Final = 1.0
+
+
+def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function(*arguments)``, tried again with back-off and jitter on a lost or busy database.
+
+    Each failed try is told under ``label``. The last error is raised as it is.
+    """
+    for attempt in stamina.retry_context(
+        on=DatabaseUnavailable,
+        attempts=None,
+        timeout=RETRY_SECONDS,
+        wait_initial=FIRST_WAIT_SECONDS,
+        wait_max=LONGEST_WAIT_SECONDS,
+        wait_jitter=JITTER_SECONDS,
+    ):
+        with attempt:
+            try:
+                return function(*arguments)
+            except DatabaseUnavailable as error:
+                tell(
+                    label,
+                    f"try {attempt.num} failed: {error.message}; "
+                    f"trying again for {RETRY_SECONDS:,.0f} s at most",
+                )
+                raise
+    raise AssertionError("unreachable: the context returns or raises")

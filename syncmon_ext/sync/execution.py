@@ -1,0 +1,357 @@
+"""A worker's work on one run: from taking the lease to recording how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from typing import Final
+
+import msgspec
+
+from syncmon_ext.model.errors import (
+    ConfigChanged,
+    FenceLost,
+    SecretUnresolved,
+    StoreUnavailable,
+    SyncmonError,
+    TargetBusy,
+)
+from syncmon_ext.model.log import Level
+from syncmon_ext.model.plan import Plan, UnitPlan
+from syncmon_ext.model.state import Action, State, UnitState
+from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.store import runs, units
+from syncmon_ext.store.log import NewEntry
+from syncmon_ext.store.runs import FrozenRun
+from syncmon_ext.store.store import Store
+from syncmon_ext.sync import jobs
+from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.gauge import Gauge
+from syncmon_ext.sync.lease import end_process, is_here, this_process
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.pool import ChildPool, Notice
+from syncmon_ext.sync.recorder import Recorder
+from syncmon_ext.sync.results import Discarded
+from syncmon_ext.sync.scheduler import Interrupted, Scheduler
+from syncmon_ext.sync.snapshot import SnapshotHolder
+
+STORE_TRIES: Final = 20
+
+
+def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool]) -> int:
+    """Execute the run whose lease has ``token``; the exit code says whether it was ours to do."""
+    store = _open(store_url)
+    with store.read() as connection:
+        lease = runs.lease(connection, run_id)
+        frozen = runs.frozen_run(connection, run_id)
+    if lease.token != token:
+        return 0  # somebody else was faster
+    if lease.owner is not None and is_here(lease.owner):
+        end_process(lease.owner)  # dead to the world, but perhaps only frozen
+    with store.write() as connection:
+        if not runs.acquire(connection, run_id, token, this_process()):
+            return 0
+    Execution(store, frozen, token + 1, must_end).run()
+    store.close()
+    return 0
+
+
+def _open(store_url: str) -> Store:
+    for attempt in range(STORE_TRIES):
+        try:
+            return Store(store_url)
+        except StoreUnavailable:
+            if attempt == STORE_TRIES - 1:
+                raise
+            time.sleep(0.5)
+    raise AssertionError("unreachable")
+
+
+class Execution:
+    """One run in the hands of this worker."""
+
+    def __init__(
+        self, store: Store, frozen: FrozenRun, token: int, must_end: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._frozen = frozen
+        self._must_end = must_end
+        self._own = Ownership(
+            store_id=store.store_id, task_id=frozen.task_id, run_id=frozen.run_id, token=token
+        )
+        self._recorder = Recorder(store, frozen.task_id, frozen.run_id, token)
+        with store.read() as connection:
+            self._run = runs.run_by_id(connection, frozen.run_id)
+            runtimes = units.units_of_run(connection, frozen.run_id)
+        assert self._run is not None  # noqa: S101  # the lease was read from its row
+        self._runtimes = {unit.unit_id: unit for unit in runtimes}
+        self._recorder.command = self._run.state
+        self._recorder.throttle = self._run.throttle
+        slots = 1 if frozen.target.url.startswith("sqlite") else frozen.spec.workers
+        self._pool = ChildPool(
+            slots + 1,  # one more for planning, walking and putting in place
+            [frozen.source.name, frozen.target.name],
+            self._noticed,
+        )
+        self._gauge = Gauge(
+            self._recorder,
+            self._pool,
+            slots=slots,
+            elapsed_seconds=self._run.elapsed_seconds,
+            overall_progress=None,
+        )
+        self._scheduler = Scheduler(
+            frozen, self._own, self._recorder, self._pool, self._gauge, must_end
+        )
+        self._snapshot = SnapshotHolder(frozen.source)
+
+    def run(self) -> None:
+        """Execute until an end, a pause, a stop or a newer owner; record it."""
+        self._recorder.start()
+        try:
+            self._execute()
+        except FenceLost:
+            self._recorder.fenced = True
+        finally:
+            self._snapshot.release()
+            self._pool.shutdown(cancel_futures=True)
+
+    def _execute(self) -> None:
+        while True:
+            try:
+                if self._recorder.command is State.STOPPING:
+                    return self._stop()
+                self._begin()
+                self._scheduler.run()
+                if self._complete():
+                    return None
+            except Interrupted:
+                self._scheduler.drain()
+                if self._recorder.fenced:
+                    return None
+                if self._must_end():
+                    return self._leave()
+                if self._recorder.command is State.STOPPING:
+                    continue
+                if self._pause():
+                    return None
+            except (SecretUnresolved, ConfigChanged) as error:
+                if self._pause(error):
+                    return None
+            except SyncmonError as error:
+                if self._give_up(error):
+                    return None
+
+    def _begin(self) -> None:
+        """Plan, or check that the plan still holds; take the target; look where the copy stands."""
+        fault_point("plan.begin")
+        plan = self._plan()
+        self._clear_older_runs()
+        self._claim(plan)
+        self._scheduler.snapshot = self._snapshot.take(self._scheduler.obey)
+        consistency = plan.consistency
+        self._recorder.save_totals(consistency=consistency)
+        self._scheduler.take_plan(plan, self._runtimes)
+
+    def _plan(self) -> Plan:
+        frozen = self._frozen
+        fresh: Plan = self._scheduler.call(
+            "plan", jobs.plan, frozen.task_id, frozen.spec, frozen.source, frozen.target
+        )
+        wanted = set(self._runtimes)
+        fresh = msgspec.structs.replace(
+            fresh, units=[unit for unit in fresh.units if unit.unit_id in wanted]
+        )
+        if frozen.plan is None:
+            self._recorder.write_now(
+                lambda connection: runs.update_run(
+                    connection, frozen.run_id, plan=fresh, fingerprint=fresh.fingerprint
+                )
+            )
+            for unit in fresh.units:
+                for warning in unit.warnings:
+                    self._recorder.log(Level.WARNING, f"{unit.unit_id}: {warning}", unit.unit_id)
+            return fresh
+        changed = _changed(frozen.plan, fresh, self._runtimes)
+        if changed:
+            raise ConfigChanged(
+                f"the schema of {', '.join(changed)} is not what it was when the run began",
+                hint="start afresh: start with fresh = true (on the page: Start afresh)",
+            )
+        return frozen.plan
+
+    def _claim(self, plan: Plan) -> None:
+        self._recorder.write_now(
+            lambda connection: runs.set_target_held(connection, self._frozen.run_id, True)
+        )
+        sound = [unit for unit in plan.units if not unit.errors]
+        arguments = (self._frozen.target, self._own, sound)
+        try:
+            self._scheduler.call("claim", jobs.claim, *arguments)
+        except TargetBusy:
+            # The holder may be a run that ended, whose worker died before it could say so there.
+            self._forget_ended_runs()
+            self._scheduler.call("claim", jobs.claim, *arguments)
+
+    def _clear_older_runs(self) -> None:
+        """Take away what earlier runs of this task left in the target: a fresh start replaces them."""
+        with self._store.read() as connection:
+            older = runs.runs_to_clear(connection, self._frozen.task_id, self._frozen.run_id)
+        for run_id, state, token in older:
+            self._clear(run_id, token, forget=state is State.COMPLETED)
+
+    def _forget_ended_runs(self) -> None:
+        with self._store.read() as connection:
+            ended = runs.ended_runs_to_forget(connection)
+        for run_id, token in ended:
+            self._clear(run_id, token, forget=True)
+
+    def _clear(self, run_id: str, token: int, *, forget: bool) -> None:
+        with self._store.read() as connection:
+            other = runs.frozen_run(connection, run_id)
+        if other.plan is not None:
+            own = Ownership(
+                store_id=self._own.store_id, task_id=other.task_id, run_id=run_id, token=token
+            )
+            job = jobs.forget if forget else jobs.discard
+            self._scheduler.call("clear", job, other.target, own, other.plan.units)
+        self._recorder.write_now(lambda connection: runs.set_target_held(connection, run_id, False))
+
+    # -- the ends of a run -------------------------------------------------------------------
+
+    def _complete(self) -> bool:
+        copies = self._scheduler.units
+        failed = [copy for copy in copies if copy.runtime.state is not UnitState.COMPLETED]
+        self._gauge.refresh(copies, [], force=True)
+        rows = sum(copy.runtime.rows_committed for copy in copies)
+        if failed:
+            names = ", ".join(copy.plan.unit_id for copy in failed[:5])
+            more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+            message = f"{len(failed)} of {len(copies)} tables failed: {names}{more}"
+            hint = "see each table's error; Start resumes them from their checkpoints"
+            state = self._recorder.finish(
+                Action.FAIL,
+                entry=NewEntry(level=Level.ERROR, message=message),
+                error=("tables_failed", message, hint),
+            )
+            return state is not None or self._recorder.fenced
+        state = self._recorder.finish(
+            Action.COMPLETE,
+            entry=NewEntry(
+                level=Level.SUCCESS, message=f"completed: {rows:,} rows in {len(copies)} tables"
+            ),
+        )
+        if state is State.COMPLETED:
+            plan = [copy.plan for copy in copies]
+            self._pool.submit(jobs.forget, self._frozen.target, self._own, plan).result()
+            self._unhold()
+        return state is not None or self._recorder.fenced
+
+    def _unhold(self) -> None:
+        with self._store.write() as connection:
+            runs.set_target_held(connection, self._frozen.run_id, False)
+
+    def _pause(self, error: SyncmonError | None = None) -> bool:
+        self._scheduler.mark_unfinished(UnitState.PAUSED)
+        message = "paused" if error is None else f"paused: {error.message}"
+        state = self._recorder.finish(
+            Action.DRAINED,
+            entry=NewEntry(level=Level.INFO if error is None else Level.ERROR, message=message),
+            error=None if error is None else (error.code, error.message, error.hint),
+            unless=State.STOPPING,  # it has work to do before it is drained
+        )
+        return state is not None or self._recorder.fenced
+
+    def _leave(self) -> None:
+        """SIGTERM: the run is as if its worker had died, but with everything tidy."""
+        self._scheduler.mark_unfinished(UnitState.INTERRUPTED)
+        self._recorder.finish(
+            Action.LOSE,
+            entry=NewEntry(
+                level=Level.WARNING,
+                message="the worker was told to end; the run goes on from its checkpoints "
+                "as soon as a server or command takes it up",
+            ),
+        )
+
+    def _give_up(self, error: SyncmonError) -> bool:
+        """What is wrong concerns the whole run: no unit can be copied."""
+        self._scheduler.drain()
+        self._scheduler.mark_unfinished(UnitState.FAILED)
+        state = self._recorder.finish(
+            Action.FAIL,
+            entry=NewEntry(level=Level.ERROR, message=f"{error.message} {error.hint}".strip()),
+            error=(error.code, error.message, error.hint),
+        )
+        return state is not None or self._recorder.fenced
+
+    def _stop(self) -> None:
+        """Take away what the run left unfinished; tables already in place stay and are listed."""
+        with self._store.read() as connection:
+            frozen = runs.frozen_run(connection, self._frozen.run_id)
+        discarded: list[Discarded] = []
+        if frozen.plan is not None:
+            try:
+                discarded = self._discard(frozen.plan.units)
+            except Interrupted:
+                return  # SIGTERM or a newer owner; the stop is finished by the next one
+        final = self._final_units({d.unit_id: d for d in discarded if d.kept})
+        kept = [unit.unit_id for unit in final if unit.state is UnitState.COMPLETED]
+        rows = {d.unit_id: d.rows_kept for d in discarded if d.kept and d.unit_id not in kept}
+        message = "stopped: " + (
+            f"{', '.join(kept)} had been put in place and stay" if kept else "no table was changed"
+        )
+        for unit_id, count in rows.items():
+            message += f"; {count:,} rows stay in {unit_id}, which was copied without staging"
+        self._recorder.finish(
+            Action.DRAINED,
+            entry=NewEntry(level=Level.INFO, message=message),
+            clear=final,
+        )
+        if not self._recorder.fenced:
+            self._unhold()
+
+    def _discard(self, plans: list[UnitPlan]) -> list[Discarded]:
+        future = self._pool.submit(
+            attempted, "stop", jobs.discard, self._frozen.target, self._own, plans
+        )
+        while not future.done():
+            if self._must_end() or self._recorder.fenced:
+                self._pool.kill()
+                raise Interrupted
+            wait([future], timeout=0.1)
+            self._gauge.refresh(self._scheduler.units, self._pool.waits())
+        result: list[Discarded] = future.result()
+        return result
+
+    def _final_units(self, kept: dict[str, Discarded]) -> list[UnitRuntime]:
+        with self._store.read() as connection:
+            stored = units.units_of_run(connection, self._frozen.run_id)
+        known = {copy.plan.unit_id: copy.runtime for copy in self._scheduler.units}
+        final = []
+        for unit in stored:
+            runtime = known.get(unit.unit_id, unit)
+            if runtime.state not in (UnitState.COMPLETED, UnitState.FAILED):
+                runtime = msgspec.structs.replace(
+                    runtime, state=UnitState.STOPPED, speed=None, eta_seconds=None
+                )
+            final.append(runtime)
+        return final
+
+    def _noticed(self, notice: Notice) -> None:
+        unit = notice.label if notice.label in self._runtimes else None
+        self._recorder.log(Level.WARNING, f"{notice.label}: {notice.message}", unit)
+
+
+def _changed(old: Plan, new: Plan, wanted: dict[str, UnitRuntime]) -> list[str]:
+    """The units whose shape is not what it was."""
+    now = {unit.unit_id: unit.fingerprint for unit in new.units}
+    return [
+        unit.unit_id
+        for unit in old.units
+        if unit.unit_id in wanted
+        and wanted[unit.unit_id].state is not UnitState.COMPLETED
+        and now.get(unit.unit_id) != unit.fingerprint
+    ]

@@ -1,0 +1,173 @@
+"""Measures a run as it goes: its pace, what limits it, what it waits for, and how big chunks may be."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from syncmon_ext.model.chunk import ChunkResult
+from syncmon_ext.model.estimate import (
+    Pace,
+    Sample,
+    eta,
+    observe,
+    speed,
+    speed_bytes,
+    stalled_seconds,
+)
+from syncmon_ext.model.progress import totals
+from syncmon_ext.model.state import UnitState
+from syncmon_ext.sync.pool import ChildPool
+from syncmon_ext.sync.recorder import Recorder
+from syncmon_ext.sync.unit_copy import UnitCopy
+
+REFRESH_SECONDS: Final = 0.5
+CHUNK_SECONDS: Final = (
+    2.0  # what a chunk should take: little is lost with it, and a commit is cheap
+)
+FIRST_ROWS: Final = 20_000  # before the pace is known
+LEAST_ROWS: Final = 100
+WAIT_SHOWN_SECONDS: Final = 3.0  # a shorter wait is a database at work
+RECENT_CHUNKS: Final = 20
+AT_THE_LIMIT: Final = 0.85  # of a throttle: nearer than this, it is what limits
+
+
+class Gauge:
+    """The figures of one run in this worker's hands."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        pool: ChildPool,
+        *,
+        slots: int,
+        elapsed_seconds: float,
+        overall_progress: float | None,
+    ) -> None:
+        self._recorder = recorder
+        self._pool = pool
+        self._base = elapsed_seconds
+        self._began = time.monotonic()
+        self._floor = overall_progress or 0.0
+        self._pace = Pace()
+        self._recent: deque[ChunkResult] = deque(maxlen=RECENT_CHUNKS)
+        self._last_refresh = float("-inf")
+        self._last_commit = time.monotonic()
+        self._swap_seconds = 0.0
+        self._swap_mark: float | None = None
+        self.slots = slots  # chunks that may be in flight at a time
+        self.in_flight = 0
+
+    def elapsed(self) -> float:
+        """Running seconds of the run, pauses excluded, over all its workers."""
+        return self._base + time.monotonic() - self._began
+
+    def count(self, result: ChunkResult) -> None:
+        """Note a committed chunk."""
+        self._recent.append(result)
+        self._last_commit = time.monotonic()
+
+    def chunk_rows(self, copy: UnitCopy, upper: int) -> int:
+        """How many rows the unit's next chunks should hold, so that each takes about two seconds."""
+        throttle = self._recorder.throttle
+        share = max(1, min(self.slots, max(self.in_flight, 1)))
+        rows = float(FIRST_ROWS)
+        rate = speed(copy.pace, self.elapsed()) or speed(self._pace, self.elapsed())
+        if rate:
+            rows = rate / share * CHUNK_SECONDS
+        if throttle and throttle.rows:
+            rows = min(rows, throttle.rows / self.slots * CHUNK_SECONDS / 2)
+        return max(min(LEAST_ROWS, upper), min(upper, int(rows)))
+
+    def refresh(
+        self, units: Sequence[UnitCopy], waits: list[tuple[str, float]], *, force: bool = False
+    ) -> None:
+        """Hand the run's figures to the recorder, at most twice a second unless forced."""
+        now = time.monotonic()
+        self._share_rates()
+        if now - self._last_refresh < REFRESH_SECONDS and not force:
+            return
+        self._last_refresh = now
+        elapsed = self.elapsed()
+        self._note_swaps(units, elapsed)
+        sums = totals([copy.runtime for copy in units], self._floor)
+        self._floor = max(self._floor, sums.overall_progress or 0.0)
+        self._pace = observe(
+            self._pace,
+            Sample(
+                seconds=elapsed,
+                rows=sums.rows_committed,
+                bytes=sums.bytes_committed,
+                swap_seconds=self._swap_seconds,
+            ),
+        )
+        left = eta(self._pace, [copy.work() for copy in units], elapsed) if units else None
+        waiting = waits[0] if waits and waits[0][1] >= WAIT_SHOWN_SECONDS else None
+        if now - self._last_commit < WAIT_SHOWN_SECONDS:
+            waiting = None
+        for copy in units:
+            if copy.runtime.state is UnitState.RUNNING:
+                copy.observe(elapsed)
+                self._recorder.save_unit(copy.runtime)
+        values: dict[str, Any] = {
+            "elapsed_seconds": elapsed,
+            "stalled_seconds": stalled_seconds(self._pace, elapsed) if self.in_flight else 0.0,
+            "waiting_for": waiting[0] if waiting else None,
+            "limited_by": self._limited_by(),
+        }
+        if units:
+            values |= {
+                "total_tables": sums.total_tables,
+                "completed_tables": sums.completed_tables,
+                "failed_tables": sums.failed_tables,
+                "current_table": sums.current_table,
+                "current_table_progress": sums.current_table_progress,
+                "rows_total": sums.rows_total,
+                "rows_total_is_estimate": sums.rows_total_is_estimate,
+                "rows_committed": sums.rows_committed,
+                "bytes_committed": sums.bytes_committed,
+                "overall_progress": sums.overall_progress,
+                "speed": speed(self._pace, elapsed),
+                "speed_bytes": speed_bytes(self._pace, elapsed),
+                "eta_seconds": left.mid if left else None,
+                "eta_low_seconds": left.low if left else None,
+                "eta_high_seconds": left.high if left else None,
+            }
+        self._recorder.save_totals(**values)
+
+    def _note_swaps(self, units: Sequence[UnitCopy], elapsed: float) -> None:
+        swapping = not self.in_flight and any(
+            copy.runtime.state is UnitState.SWAPPING for copy in units
+        )
+        if self._swap_mark is not None:
+            self._swap_seconds += elapsed - self._swap_mark
+        self._swap_mark = elapsed if swapping else None
+
+    def _share_rates(self) -> None:
+        throttle = self._recorder.throttle
+        share = max(1, self.in_flight)
+        self._pool.set_rates(
+            (throttle.rows or 0) / share if throttle else 0.0,
+            (throttle.bytes or 0) / share if throttle else 0.0,
+        )
+
+    def _limited_by(self) -> str | None:
+        """Where the time of the recent chunks went; the throttle where the pace is at its bound."""
+        throttle, elapsed = self._recorder.throttle, self.elapsed()
+        if throttle is not None:
+            for bound, rate in (
+                (throttle.rows, speed(self._pace, elapsed)),
+                (throttle.bytes, speed_bytes(self._pace, elapsed)),
+            ):
+                if bound and rate and rate >= AT_THE_LIMIT * bound:
+                    return "throttle"
+        if not self._recent:
+            return None
+        shares = {
+            "source": sum(r.source_seconds for r in self._recent),
+            "transfer": sum(r.transfer_seconds for r in self._recent),
+            "target": sum(r.target_seconds for r in self._recent),
+        }
+        return max(shares, key=lambda name: shares[name])

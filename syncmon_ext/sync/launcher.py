@@ -1,0 +1,72 @@
+"""Starts a worker that outlives its starter: own session, no terminal, its own log file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import URL
+
+from syncmon_ext.model.errors import SyncmonError
+
+STORE_VARIABLE: Final = "SYNCMON_STORE"  # not an argument: arguments are visible to every user
+OUTPUT_VARIABLE: Final = "SYNCMON_WORKER_LOGS"
+START_SECONDS: Final = 30.0
+
+
+class WorkerNotStarted(SyncmonError):
+    """The operating system did not start the worker."""
+
+    code = "worker_not_started"
+    status = 503
+
+
+def output_folder() -> Path:
+    """Where workers write what they print: next to nothing, but a crash must leave a trace."""
+    chosen = os.environ.get(OUTPUT_VARIABLE)
+    folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"syncmon-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def launch(store_url: URL, run_id: str, token: int) -> None:
+    """Start a worker for the run whose lease has ``token``.
+
+    The process that is started here detaches itself and exits, so the worker has no parent that could
+    take it along or leave it as a zombie. It inherits this environment, and with it the secrets that the
+    task's references name. Raises WorkerNotStarted.
+    """
+    environment = {
+        **os.environ,
+        STORE_VARIABLE: store_url.render_as_string(hide_password=False),
+        # The worker must find the same packages as its starter, wherever that found them.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    try:
+        with (output_folder() / f"{run_id}.out").open("ab") as output:
+            done = subprocess.run(
+                [sys.executable, "-m", "syncmon_ext.sync.worker", run_id, str(token)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=environment,
+                start_new_session=True,
+                close_fds=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WorkerNotStarted(
+            f"no worker could be started for run {run_id}: {error}",
+            hint="the run is taken up by the next server or command that can start one",
+        ) from error
+    if done.returncode != 0:
+        raise WorkerNotStarted(
+            f"the worker of run {run_id} ended with code {done.returncode} before it began",
+            hint=f"see {output_folder() / f'{run_id}.out'}",
+        )

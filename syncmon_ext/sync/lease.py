@@ -1,0 +1,102 @@
+"""Who owns a run, and whether the owner still lives.
+
+A worker counts its heartbeat up in the store. An observer decides with its own monotonic clock: a
+counter that has stood still for LEASE_SECONDS of *that* clock has a dead owner. No wall clock takes
+part, so a clock that jumps on either machine changes nothing. Where the owner is a process of this
+very host, the operating system is asked, which answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from syncmon_ext.model.run import Lease, Owner
+
+HEARTBEAT_SECONDS: Final = 1.0
+LEASE_SECONDS: Final = 20.0  # long beside a heartbeat: a busy disk must not cost a worker its run
+STARTING_SECONDS: Final = 20.0  # for a worker that was launched and has not taken its run yet
+
+
+@cache
+def boot_id() -> str:
+    """Tells one boot of this host, or container, from the next: pids start again after it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{psutil.boot_time():.0f}"
+
+
+def this_process() -> Owner:
+    """This process as the owner of a run."""
+    return Owner(
+        host=socket.gethostname(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        process_started=psutil.Process().create_time(),
+    )
+
+
+def is_here(owner: Owner) -> bool:
+    """Whether the owner is, or was, a process of this host, so that the system can tell about it."""
+    return owner.host == socket.gethostname()
+
+
+def process_of(owner: Owner) -> psutil.Process | None:
+    """The owner's process if it lives on this host; None where it is dead (a zombie is dead)."""
+    if owner.boot_id != boot_id():
+        return None
+    try:
+        process = psutil.Process(owner.pid)
+        alive = abs(process.create_time() - owner.process_started) < 0.01
+        return process if alive and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def end_process(owner: Owner) -> None:
+    """End a worker of this host that lost its run, with its children, before anyone takes over.
+
+    It may be frozen with a transaction open, so only SIGKILL will do. Does nothing where it is dead.
+    """
+    process = process_of(owner)
+    if process is None or process.pid == os.getpid():
+        return
+    doomed = [*process.children(recursive=True), process]
+    for one in doomed:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(doomed, timeout=5)
+
+
+class LeaseWatch:
+    """An observer's memory of heartbeats: when each counter was last seen to move."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._seen: dict[str, tuple[tuple[int, int], float]] = {}
+
+    def is_dead(self, lease: Lease, lease_seconds: float = LEASE_SECONDS) -> bool:
+        """Whether the run's worker is dead as far as this observer can tell now."""
+        owner = lease.owner
+        if owner is not None and is_here(owner) and process_of(owner) is None:
+            return True
+        mark, now = (lease.token, lease.heartbeat), self._monotonic()
+        seen = self._seen.get(lease.run_id)
+        if seen is None or seen[0] != mark:
+            self._seen[lease.run_id] = (mark, now)
+            return False
+        return now - seen[1] > lease_seconds
+
+    def forget(self, keep: set[str]) -> None:
+        """Drop the memory of all runs but ``keep``."""
+        self._seen = {run: seen for run, seen in self._seen.items() if run in keep}

@@ -1,0 +1,272 @@
+"""The child processes in which jobs run: an Executor whose children can be killed at any moment.
+
+Jobs talk to databases that may hang, so the process that schedules them never does. A child that dies,
+or is killed, fails its job with ChildDied; the next job gets a new child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, Final, NamedTuple
+
+from syncmon_ext.sync import phases, throttle
+
+_CONTEXT: Final = multiprocessing.get_context("spawn")  # the scheduler has threads: no fork
+_SLOT_FIELDS: Final = 4  # waiting for (index of the name, -1 = nothing), since, rows/s, bytes/s
+
+
+class ChildDied(Exception):  # noqa: N818  # what happened, not whose fault
+    """The child process of a job ended before the job did."""
+
+
+class Notice(NamedTuple):
+    """What a running job says beside its result: a retry, with its reason."""
+
+    label: str
+    message: str
+
+
+class _Shares:
+    """Numbers that a child and the scheduler share without asking each other."""
+
+    def __init__(self, size: int) -> None:
+        self.numbers = RawArray("d", size * _SLOT_FIELDS)
+        for slot in range(size):
+            self.numbers[slot * _SLOT_FIELDS] = -1.0
+
+    def set_waiting(self, slot: int, name_index: int) -> None:
+        base = slot * _SLOT_FIELDS
+        self.numbers[base + 1] = time.monotonic()
+        self.numbers[base] = name_index
+
+    def waiting(self, slot: int) -> tuple[int, float]:
+        base = slot * _SLOT_FIELDS
+        return int(self.numbers[base]), self.numbers[base + 1]
+
+    def set_rates(self, slot: int, rows: float, size_bytes: float) -> None:
+        base = slot * _SLOT_FIELDS
+        self.numbers[base + 2], self.numbers[base + 3] = rows, size_bytes
+
+    def rates(self, slot: int) -> tuple[float, float]:
+        base = slot * _SLOT_FIELDS
+        return self.numbers[base + 2], self.numbers[base + 3]
+
+
+class _SlotPace(NamedTuple):
+    shares: _Shares
+    slot: int
+
+    def rates(self) -> tuple[float, float]:
+        return self.shares.rates(self.slot)
+
+
+class _Call(NamedTuple):
+    future: Future[Any]
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+_tell: Callable[[Notice], None] | None = None
+
+
+def tell(label: str, message: str) -> None:
+    """From inside a job: send a notice to whoever scheduled it; dropped where there is no pool."""
+    if _tell is not None:
+        _tell(Notice(label, message))
+
+
+class ChildPool(Executor):
+    """``size`` slots, each with a child that starts with its first job.
+
+    ``names`` are the connections that a job may wait for. ``on_notice`` is called in a pool thread.
+    """
+
+    def __init__(
+        self, size: int, names: Sequence[str], on_notice: Callable[[Notice], None]
+    ) -> None:
+        self._names = list(names)
+        self._on_notice = on_notice
+        self._shares = _Shares(size)
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._children: dict[int, Any] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._threads = [
+            threading.Thread(
+                target=self._serve_slot, args=(slot,), name=f"slot-{slot}", daemon=True
+            )
+            for slot in range(size)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``fn(*args)`` in a child; both must be picklable. Keywords are not supported."""
+        if kwargs:
+            raise TypeError("jobs take positional arguments only")
+        if self._closed:
+            raise RuntimeError("the pool is closed")
+        future: Future[Any] = Future()
+        self._calls.put(_Call(future, fn, args))
+        return future
+
+    def kill(self) -> None:
+        """Kill every child now: transactions in flight are rolled back by their databases."""
+        with self._lock:
+            children = list(self._children.values())
+        for child in children:
+            child.kill()
+
+    def waits(self) -> list[tuple[str, float]]:
+        """What the children wait for: (connection name, seconds so far), the longest first."""
+        now = time.monotonic()
+        found = []
+        for slot in range(len(self._threads)):
+            index, since = self._shares.waiting(slot)
+            if index >= 0:
+                found.append((self._names[index], now - since))
+        return sorted(found, key=lambda wait: -wait[1])
+
+    def set_rates(self, rows: float, size_bytes: float) -> None:
+        """Bound each chunk in flight; 0.0 = no bound. Felt by running chunks at once."""
+        for slot in range(len(self._threads)):
+            self._shares.set_rates(slot, rows, size_bytes)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the children after the jobs that were submitted, or at once with ``cancel_futures``."""
+        self._closed = True
+        if cancel_futures:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    call = self._calls.get_nowait()
+                    if call is not None:
+                        call.future.cancel()
+            self.kill()
+        for _ in self._threads:
+            self._calls.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _serve_slot(self, slot: int) -> None:
+        child: Any = None
+        pipe: Connection | None = None
+        while (call := self._calls.get()) is not None:
+            if not call.future.set_running_or_notify_cancel():
+                continue
+            if child is None or pipe is None or not child.is_alive():
+                child, pipe = self._start(slot)
+            outcome = self._run(pipe, child, call)
+            self._shares.set_waiting(slot, -1)
+            if isinstance(outcome, ChildDied):
+                child.join()
+                pipe.close()
+                child = pipe = None
+                call.future.set_exception(outcome)
+        if child is not None and pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.send(None)
+            child.join(timeout=2)
+            if child.is_alive():
+                child.kill()
+                child.join()
+            pipe.close()
+        with self._lock:
+            self._children.pop(slot, None)
+
+    def _start(self, slot: int) -> tuple[Any, Connection]:
+        ours, theirs = _CONTEXT.Pipe()
+        child = _CONTEXT.Process(
+            target=_serve, args=(theirs, self._shares.numbers, slot, self._names), daemon=True
+        )
+        child.start()
+        theirs.close()
+        with self._lock:
+            self._children[slot] = child
+        return child, ours
+
+    def _run(self, pipe: Connection, child: Any, call: _Call) -> ChildDied | None:
+        try:
+            pipe.send((call.function, call.arguments))
+            while True:
+                wait([pipe, child.sentinel])
+                if not pipe.poll():
+                    break  # only the sentinel is ready: the child is dead and left no answer
+                answer = pipe.recv()
+                if isinstance(answer, Notice):
+                    self._on_notice(answer)
+                    continue
+                succeeded, value = answer
+                if succeeded:
+                    call.future.set_result(value)
+                else:
+                    call.future.set_exception(value)
+                return None
+        except (OSError, EOFError):
+            pass
+        return ChildDied(f"a child process ended in the middle of {call.function.__name__}")
+
+
+def _serve(pipe: Connection, numbers: Any, slot: int, names: list[str]) -> None:
+    """A child's life: jobs come through the pipe until it closes or the scheduler dies."""
+    global _tell
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the group is told to end: the scheduler drains
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    shares = _Shares.__new__(_Shares)
+    shares.numbers = numbers
+    index = {name: number for number, name in enumerate(names)}
+    phases.listen(
+        lambda name: shares.set_waiting(slot, -1 if name is None else index.get(name, -1))
+    )
+    throttle.set_pace(_SlotPace(shares, slot))
+    lock = threading.Lock()
+
+    def send(answer: Any) -> None:
+        with lock:
+            pipe.send(answer)
+
+    _tell = send
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if job is None:
+            return
+        function, arguments = job
+        try:
+            answer = (True, function(*arguments))
+        except Exception as error:
+            answer = (False, _sendable(error))
+        send(answer)
+
+
+def _sendable(error: Exception) -> Exception:
+    """``error`` without what cannot or must not cross: causes, tracebacks and driver objects."""
+    import pickle
+
+    error.__cause__ = error.__context__ = None
+    error.__traceback__ = None
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # our own object
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

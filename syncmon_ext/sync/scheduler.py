@@ -1,0 +1,393 @@
+"""Runs a plan: hands jobs to the pool, folds their answers into the units, and obeys commands.
+
+It touches no source and no target itself, so it answers within its beat whatever a database does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from typing import Any, Final
+
+from syncmon_ext.model.chunk import Chunk, ChunkResult
+from syncmon_ext.model.errors import FenceLost, SyncmonError
+from syncmon_ext.model.log import Level
+from syncmon_ext.model.plan import Plan
+from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.task import TaskSpec
+from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.store.columns import utc_now
+from syncmon_ext.store.runs import FrozenRun
+from syncmon_ext.sync import jobs
+from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.faults import FaultInjected, fault_point
+from syncmon_ext.sync.gauge import Gauge
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.pool import ChildDied, ChildPool
+from syncmon_ext.sync.recorder import Recorder
+from syncmon_ext.sync.results import SwapResult, UnitMark
+from syncmon_ext.sync.unit_copy import Gap, UnitCopy
+
+BEAT_SECONDS: Final = 0.1
+GRACE_SECONDS: Final = 2.0  # for the chunks in flight to commit, on pause and stop
+WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
+CHILD_DEATHS: Final = 3  # in a row, without a chunk between them, until the unit is failed
+
+
+class Interrupted(Exception):  # noqa: N818  # a command, not an error
+    """A command or a signal asks the scheduler to end what it does."""
+
+
+class Scheduler:
+    """One run's execution by this worker."""
+
+    def __init__(
+        self,
+        frozen: FrozenRun,
+        own: Ownership,
+        recorder: Recorder,
+        pool: ChildPool,
+        gauge: Gauge,
+        must_end: Callable[[], bool],
+    ) -> None:
+        self._frozen = frozen
+        self._own = own
+        self._recorder = recorder
+        self._pool = pool
+        self._gauge = gauge
+        self._must_end = must_end
+        self._units: list[UnitCopy] = []
+        self._by_id: dict[str, UnitCopy] = {}
+        self._handlers: dict[Future[Any], Callable[[Future[Any]], None]] = {}
+        self._child_deaths = 0
+        self.snapshot: str | None = None
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task as the run froze it."""
+        return self._frozen.spec
+
+    @property
+    def units(self) -> list[UnitCopy]:
+        """The units of the run, in the order of copying."""
+        return self._units
+
+    def obey(self) -> None:
+        """Raise Interrupted where a command, a signal or a newer owner says so."""
+        if (
+            self._recorder.fenced
+            or self._must_end()
+            or self._recorder.command in (State.PAUSING, State.STOPPING)
+        ):
+            raise Interrupted
+
+    def call(self, label: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run one job and wait for it, obeying commands meanwhile."""
+        future = self._pool.submit(attempted, label, function, *arguments)
+        while not future.done():
+            self.obey()
+            wait([future], timeout=BEAT_SECONDS)
+            self._gauge.refresh(self._units, self._pool.waits())
+        return future.result()
+
+    def take_plan(self, plan: Plan, runtimes: dict[str, UnitRuntime]) -> None:
+        """Make the units of the plan; those that ended in an earlier life of the run stay ended."""
+        for unit in plan.units:
+            if unit.unit_id not in runtimes:
+                continue
+            copy = UnitCopy(unit, runtimes[unit.unit_id])
+            only = self._frozen.only_units
+            if only is not None and unit.unit_id not in only:
+                if not copy.ended:
+                    copy.change(state=UnitState.SKIPPED, error="not asked for: only failed tables")
+            elif copy.runtime.state is not UnitState.COMPLETED:
+                copy.change(
+                    state=UnitState.PENDING,
+                    table=unit.source_table
+                    if unit.source_schema is None
+                    else f"{unit.source_schema}.{unit.source_table}",
+                    target_table=unit.target_table
+                    if unit.target_schema is None
+                    else f"{unit.target_schema}.{unit.target_table}",
+                    rows_total=unit.rows_total,
+                    rows_total_is_estimate=unit.rows_total_is_estimate,
+                    error=None,
+                    hint=None,
+                    finished_at=None,
+                )
+            self._units.append(copy)
+            self._by_id[unit.unit_id] = copy
+            self._save(copy)
+        for copy in self._units:
+            if copy.plan.errors and not copy.ended:
+                self._fail(copy, copy.plan.errors[0], "")
+
+    def run(self) -> None:
+        """Copy every unit that is not ended; returns when all are. Raises Interrupted."""
+        while not all(copy.ended for copy in self._units):
+            self.obey()
+            self._dispatch()
+            self._collect(BEAT_SECONDS)
+            self._gauge.refresh(self._units, self._pool.waits())
+
+    def drain(self) -> None:
+        """Give what is in flight two seconds to commit, then kill it; nothing runs afterwards."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._handlers and time.monotonic() < deadline and not self._recorder.fenced:
+            self._collect(BEAT_SECONDS)
+        self._pool.kill()
+        self._handlers.clear()
+
+    def mark_unfinished(self, state: UnitState) -> None:
+        """Show the units that have not ended in ``state``."""
+        for copy in self._units:
+            if not copy.ended and copy.runtime.state is not UnitState.PENDING:
+                copy.change(state=state, speed=None, eta_seconds=None)
+                self._save(copy)
+        self._gauge.refresh(self._units, [], force=True)
+
+    # -- what to do next ---------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        limit = self._gauge.slots
+        active = 0
+        for copy in self._units:
+            if copy.ended:
+                continue
+            if self._blocked(copy):
+                continue
+            if active >= limit:
+                break
+            active += 1
+            if not copy.prepared and not copy.busy:
+                self._prepare(copy)
+            if copy.prepared and not copy.busy and copy.gaps and self._wants_walk(copy):
+                self._walk(copy)
+            while copy.ready and self._gauge.in_flight < limit:
+                self._copy(copy, copy.ready.popleft())
+            if copy.copied:
+                active -= 1  # it waits for others, or is put in place: a slot is free for the next
+                self._put_in_place(copy)
+
+    def _wants_walk(self, copy: UnitCopy) -> bool:
+        return len(copy.ready) < WALK_AHEAD * self._gauge.slots
+
+    def _blocked(self, copy: UnitCopy) -> bool:
+        """Skip a unit whose parent failed; its rows would have nothing to refer to."""
+        for parent_id in copy.plan.depends_on:
+            parent = self._by_id.get(parent_id)
+            if parent is not None and parent.runtime.state in (
+                UnitState.FAILED,
+                UnitState.SKIPPED,
+            ):
+                copy.change(
+                    state=UnitState.SKIPPED,
+                    error=f"skipped: it needs the rows of {parent_id}, which failed",
+                    hint=f"mend {parent_id} and start again: both are resumed",
+                    finished_at=utc_now(),
+                )
+                self._save(copy)
+                self._recorder.log(Level.WARNING, str(copy.runtime.error), copy.plan.unit_id)
+                return True
+        return False
+
+    def _submit(
+        self, copy: UnitCopy, handler: Callable[[Any], None], function: Any, *arguments: Any
+    ) -> None:
+        copy.busy = True
+        future = self._pool.submit(attempted, copy.plan.unit_id, function, *arguments)
+        self._handlers[future] = partial(self._answered, copy, handler)
+
+    def _answered(
+        self, copy: UnitCopy, handler: Callable[[Any], None], future: Future[Any]
+    ) -> None:
+        copy.busy = False
+        answer = self._answer(copy, future)
+        if answer is not None and not copy.ended:
+            handler(answer[0])
+            self._save(copy)
+
+    def _prepare(self, copy: UnitCopy) -> None:
+        copy.change(
+            state=UnitState.RUNNING,
+            attempt=copy.runtime.attempt + 1,
+            started_at=copy.runtime.started_at or utc_now(),
+        )
+        self._save(copy)
+        arguments = (self._frozen.source, self._frozen.target, self._own, copy.plan, self.snapshot)
+        self._submit(copy, partial(self._prepared, copy), jobs.prepare, *arguments)
+
+    def _prepared(self, copy: UnitCopy, mark: UnitMark) -> None:
+        copy.take_mark(mark)
+        if mark.restarted:
+            self._recorder.log(
+                Level.WARNING,
+                f"{copy.plan.unit_id}: begun again from its first row, since it has no key to resume by",
+                copy.plan.unit_id,
+            )
+        elif mark.chunks_committed and not mark.swapped:
+            self._recorder.log(
+                Level.INFO,
+                f"{copy.plan.unit_id}: resumed, {copy.runtime.rows_committed:,} rows were committed "
+                f"in {mark.chunks_committed:,} chunks",
+                copy.plan.unit_id,
+            )
+        if mark.swapped:
+            self._swapped([copy], [SwapResult(unit_id=mark.unit_id, rows=mark.rows_swapped or 0)])
+
+    def _walk(self, copy: UnitCopy) -> None:
+        fault_point("walk.begin")
+        gap = copy.gaps.popleft()
+        rows = self._gauge.chunk_rows(copy, self.spec.chunk_rows)
+        limit = WALK_AHEAD * self._gauge.slots
+        self._submit(
+            copy,
+            partial(self._walked, copy, gap),
+            jobs.walk,
+            self._frozen.source,
+            copy.plan,
+            gap[0],
+            gap[1],
+            rows,
+            limit,
+            self.snapshot,
+        )
+
+    def _walked(self, copy: UnitCopy, gap: Gap, chunks: list[Chunk]) -> None:
+        copy.take_walk(gap, chunks)
+
+    def _copy(self, copy: UnitCopy, chunk: Chunk) -> None:
+        copy.in_flight.append(chunk)
+        self._gauge.in_flight += 1
+        future = self._pool.submit(
+            attempted,
+            copy.plan.unit_id,
+            jobs.copy,
+            self._frozen.source,
+            self._frozen.target,
+            self._own,
+            copy.plan,
+            chunk,
+            self.snapshot,
+        )
+        self._handlers[future] = partial(self._copied, copy, chunk)
+
+    def _copied(self, copy: UnitCopy, chunk: Chunk, future: Future[Any]) -> None:
+        copy.in_flight.remove(chunk)
+        self._gauge.in_flight -= 1
+        answer = self._answer(copy, future, chunk)
+        if answer is None or copy.ended:
+            return
+        result: ChunkResult = answer[0]
+        self._child_deaths = 0
+        copy.take_chunk(result, self._gauge.elapsed())
+        self._gauge.count(result)
+        self._save(copy)
+
+    def _put_in_place(self, copy: UnitCopy) -> None:
+        """Swap the unit, with those tied to it, once all are copied and their parents in place."""
+        group = [copy, *(self._by_id[u] for u in copy.plan.tied_to if u in self._by_id)]
+        if any(not member.copied for member in group):
+            return
+        inside = {member.plan.unit_id for member in group}
+        for member in group:
+            for parent_id in member.plan.depends_on:
+                parent = self._by_id.get(parent_id)
+                if parent_id not in inside and parent is not None and not parent.swapped:
+                    return
+        for member in group:
+            member.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
+            member.busy = True
+            self._save(member)
+        future = self._pool.submit(
+            attempted,
+            copy.plan.unit_id,
+            jobs.swap,
+            self._frozen.target,
+            self._own,
+            [member.plan for member in group],
+        )
+        self._handlers[future] = partial(self._put, group)
+
+    def _put(self, group: list[UnitCopy], future: Future[Any]) -> None:
+        for member in group:
+            member.busy = False
+        answer = self._answer(group[0], future)
+        if answer is not None:
+            self._swapped(group, answer[0])
+            return
+        for member in group[1:]:
+            if group[0].ended:
+                self._fail(member, str(group[0].runtime.error), group[0].runtime.hint or "")
+
+    def _swapped(self, group: list[UnitCopy], results: list[SwapResult]) -> None:
+        rows = {result.unit_id: result.rows for result in results}
+        for member in group:
+            member.take_swap(rows[member.plan.unit_id], utc_now())
+            self._save(member)
+            self._recorder.log(
+                Level.SUCCESS,
+                f"{member.plan.unit_id}: {member.runtime.rows_committed:,} rows copied, counts agree",
+                member.plan.unit_id,
+            )
+        self._gauge.refresh(self._units, [], force=True)
+
+    # -- what came back ----------------------------------------------------------------------
+
+    def _collect(self, seconds: float) -> None:
+        if not self._handlers:
+            time.sleep(min(seconds, BEAT_SECONDS))
+            return
+        done, _ = wait(list(self._handlers), timeout=seconds, return_when=FIRST_COMPLETED)
+        for future in done:
+            self._handlers.pop(future)(future)
+
+    def _answer(
+        self, copy: UnitCopy, future: Future[Any], chunk: Chunk | None = None
+    ) -> tuple[Any] | None:
+        """The job's answer in a tuple; None where it failed, which was dealt with."""
+        try:
+            return (future.result(),)
+        except FenceLost:
+            self._recorder.fenced = True  # a newer owner: this worker has nothing more to say
+        except ChildDied as death:
+            self._child_deaths += 1
+            if self._child_deaths > CHILD_DEATHS:
+                self._fail(copy, str(death), "see the system's log: is it out of memory?")
+            elif chunk is not None:
+                copy.ready.appendleft(chunk)  # its checkpoint tells whether it was committed
+            else:
+                copy.prepared = False  # ask the target again where the unit stands
+                copy.gaps.clear()
+                copy.ready.clear()
+        except SyncmonError as error:
+            self._fail(copy, error.message, error.hint)
+        except FaultInjected as fault:
+            self._fail(copy, f"fault point {fault} was armed with an error", "")
+        except Exception as error:
+            self._fail(
+                copy,
+                f"{copy.plan.unit_id}: {type(error).__name__}: {error}",
+                "this is a defect of syncmon: please report it with the log",
+            )
+        return None
+
+    def _fail(self, copy: UnitCopy, message: str, hint: str) -> None:
+        if copy.ended:
+            return
+        copy.ready.clear()
+        copy.change(
+            state=UnitState.FAILED,
+            error=message,
+            hint=hint or None,
+            finished_at=utc_now(),
+            speed=None,
+            eta_seconds=None,
+        )
+        self._save(copy)
+        self._recorder.log(Level.ERROR, f"{message} {hint}".strip(), copy.plan.unit_id)
+
+    def _save(self, copy: UnitCopy) -> None:
+        self._recorder.save_unit(copy.runtime)

@@ -1,0 +1,64 @@
+"""Holds one exported snapshot of the source open, in a process of its own, while a run needs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import DatabaseUnavailable
+from syncmon_ext.sync import jobs
+from syncmon_ext.sync.pool import ChildPool, Notice, tell
+
+ALIVE_SECONDS: Final = 5.0  # between two signs of life of the holding transaction
+LABEL: Final = "snapshot"
+
+
+def hold(source: Connection) -> None:
+    """The job: export a snapshot, tell its name, and keep it until this process is killed."""
+    with jobs.hold_snapshot(source) as snapshot:
+        tell(LABEL, snapshot or "")
+        while snapshot:
+            time.sleep(ALIVE_SECONDS)
+
+
+class SnapshotHolder:
+    """Takes a snapshot where the source has such a thing, and lets it go."""
+
+    def __init__(self, source: Connection) -> None:
+        self._source = source
+        self._pool: ChildPool | None = None
+        self._future: Future[Any] | None = None
+        self._name: str | None = None
+
+    def take(self, obey: Callable[[], None]) -> str | None:
+        """The snapshot's name; None where the source (SQLite) exports none.
+
+        Raises what the database said when it cannot be taken.
+        """
+        if self._source.url.startswith("sqlite"):
+            return None
+        if self._future is not None and not self._future.done() and self._name:
+            return self._name
+        self.release()
+        self._pool = ChildPool(1, [self._source.name], self._noticed)
+        self._name = None
+        self._future = self._pool.submit(hold, self._source)
+        while self._name is None:
+            if self._future.done():
+                self._future.result()
+                raise DatabaseUnavailable(f"{self._source.name} gave no snapshot")
+            obey()
+            time.sleep(0.02)
+        return self._name or None
+
+    def release(self) -> None:
+        """End the transaction that holds the snapshot."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = self._future = None
+
+    def _noticed(self, notice: Notice) -> None:
+        self._name = notice.message

@@ -1,0 +1,162 @@
+"""One unit on its way: which ranges are left, which chunks are ready or in flight, what landed."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from syncmon_ext.model.chunk import Chunk, ChunkResult, KeyValue
+from syncmon_ext.model.estimate import Pace, Sample, UnitWork, observe, speed
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.progress import unit_progress
+from syncmon_ext.model.state import UNIT_ENDED, UnitState
+from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.sync.results import UnitMark
+
+Gap = tuple[KeyValue | None, KeyValue | None]
+
+
+def gaps(mark: UnitMark) -> list[Gap]:
+    """The complement of the committed ranges below the unit's fixed upper end."""
+    if mark.upper is None:  # one chunk, open on both sides
+        return [] if mark.committed else [(None, None)]
+    left: list[Gap] = []
+    cursor: KeyValue | None = None
+    for chunk in mark.committed:
+        if chunk.low != cursor:
+            left.append((cursor, chunk.low))
+        cursor = chunk.high
+    if cursor != mark.upper:
+        left.append((cursor, mark.upper))
+    return left
+
+
+class UnitCopy:
+    """The scheduler's memory of one unit."""
+
+    def __init__(self, plan: UnitPlan, runtime: UnitRuntime) -> None:
+        self.plan = plan
+        self.runtime = runtime
+        self.prepared = False
+        self.busy = False  # a prepare, walk, index or swap job of it is under way
+        self.indexed = False
+        self.swapped = False
+        self.gaps: deque[Gap] = deque()
+        self.ready: deque[Chunk] = deque()
+        self.in_flight: list[Chunk] = []
+        self.pace = Pace()
+        self._uncounted = False  # a chunk came without a row count
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be done for it in this run."""
+        return self.runtime.state in UNIT_ENDED
+
+    @property
+    def walked(self) -> bool:
+        """Every chunk's bounds are known."""
+        return self.prepared and not self.gaps
+
+    @property
+    def copied(self) -> bool:
+        """Every chunk is committed."""
+        return self.walked and not self.ready and not self.in_flight and not self.busy
+
+    def change(self, **values: Any) -> None:
+        """Change the runtime record, and what follows from it."""
+        runtime = msgspec.structs.replace(self.runtime, **values)
+        self.runtime = msgspec.structs.replace(
+            runtime,
+            progress=unit_progress(runtime.state, runtime.rows_committed, runtime.rows_total),
+        )
+
+    def take_mark(self, mark: UnitMark) -> None:
+        """Go on from what the target says is committed: that is the truth, the store's copy a view."""
+        self.prepared = True
+        self.gaps = deque(gaps(mark))
+        self.swapped = mark.swapped
+        rows = sum(chunk.rows or 0 for chunk in mark.committed)
+        self.change(
+            rows_committed=mark.rows_swapped or rows if mark.swapped else rows,
+            bytes_committed=sum(chunk.bytes or 0 for chunk in mark.committed),
+            chunks_committed=mark.chunks_committed,
+        )
+        if mark.rows_total is not None:
+            self.change(rows_total=mark.rows_total, rows_total_is_estimate=False)
+        if self.walked:
+            self._know_totals()
+
+    def take_walk(self, gap: Gap, chunks: list[Chunk]) -> None:
+        """Add the chunks that a walk of ``gap`` found; what the walk did not reach stays a gap."""
+        self.ready.extend(chunks)
+        self._uncounted |= any(chunk.rows is None for chunk in chunks)
+        reached = chunks[-1].high if chunks else gap[1]
+        if reached != gap[1]:
+            self.gaps.appendleft((reached, gap[1]))
+        if self.walked:
+            self._know_totals()
+
+    def _know_totals(self) -> None:
+        self.change(
+            chunks_total=self.runtime.chunks_committed + len(self.ready) + len(self.in_flight)
+        )
+        if not self._uncounted:
+            ahead = sum(chunk.rows or 0 for chunk in (*self.ready, *self.in_flight))
+            rows = self.runtime.rows_committed + ahead
+            self.change(rows_total=rows, rows_total_is_estimate=False)
+
+    def take_chunk(self, result: ChunkResult, seconds: float) -> None:
+        """Count a committed chunk."""
+        rows = self.runtime.rows_committed + result.rows
+        total = self.runtime.rows_total
+        self.change(
+            rows_committed=rows,
+            bytes_committed=self.runtime.bytes_committed + result.bytes,
+            chunks_committed=self.runtime.chunks_committed + 1,
+            rows_total=rows if total is not None and total < rows else total,
+        )
+        self.observe(seconds)
+
+    def take_swap(self, rows: int, now: datetime) -> None:
+        """The rows are in place."""
+        self.swapped = True
+        self.change(
+            state=UnitState.COMPLETED,
+            rows_total=rows,
+            rows_total_is_estimate=False,
+            rows_committed=rows,
+            chunks_total=self.runtime.chunks_committed,
+            finished_at=now,
+            eta_seconds=None,
+            error=None,
+            hint=None,
+        )
+
+    def observe(self, seconds: float) -> None:
+        """Note the pace at ``seconds`` of the run's running time."""
+        self.pace = observe(
+            self.pace,
+            Sample(
+                seconds=seconds,
+                rows=self.runtime.rows_committed,
+                bytes=self.runtime.bytes_committed,
+            ),
+        )
+        rate = speed(self.pace, seconds) if self.runtime.state is UnitState.RUNNING else None
+        total = self.runtime.rows_total
+        left = None if total is None else max(0, total - self.runtime.rows_committed)
+        self.change(speed=rate, eta_seconds=left / rate if rate and left is not None else None)
+
+    def work(self) -> UnitWork:
+        """What the run's ETA needs to know about it."""
+        return UnitWork(
+            rows_total=self.runtime.rows_total,
+            rows_committed=self.runtime.rows_committed,
+            bytes_committed=self.runtime.bytes_committed,
+            width_bytes=self.plan.width_bytes,
+            done=self.ended,
+            rows_total_is_estimate=self.runtime.rows_total_is_estimate,
+        )
