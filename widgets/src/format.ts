@@ -33,7 +33,7 @@ export function count(value: number): string {
 
 /** Three meaningful digits: 41234 → "41.2 k". */
 export function short(value: number): string {
-  if (value < 1000)
+  if (value < 999.5)
     return value < 10 && value > 0 ? trim(value.toPrecision(2)) : `${Math.round(value)}`;
   let scaled = value;
   let unit = "";

@@ -1,7 +1,7 @@
 // A monitor: the reducer's state with what changes it, which are REST calls and the feed. Knows no DOM.
 
 import { type Api, errorBody, type LogQuery, type LogRange } from "./api";
-import type { Feed, Interest, Subscription } from "./hub";
+import type { Feed, FeedEvent, Interest, Subscription } from "./hub";
 import { ALL_ENTRIES } from "./log";
 import type { LogEntry, StartBody, TaskState } from "./messages";
 import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state";
@@ -160,10 +160,16 @@ export class Monitor {
     }
   }
 
-  #hear(event: Event): void {
+  #hear(event: FeedEvent): void {
+    const { selected: taskId, samplesRun, connection } = this.#state;
     this.#dispatch(event);
     if (event.type === "tasks") this.#listSoon();
-    if (event.type === "reset" && this.#state.selected !== null) this.#readLog("newest");
+    if (event.type === "reset" && taskId !== null) this.#readLog("newest");
+    const back = event.type === "connection" && event.connection.state === "live";
+    if (!back || connection.state !== "reconnecting") return;
+    // The stream resumes the log; what the curves missed is in the history.
+    if (taskId !== null && samplesRun !== null) void this.#readHistory(taskId, samplesRun);
+    if (this.#state.tasks === null) this.#listSoon();
   }
 
   #dispatch(event: Event): void {
@@ -184,10 +190,10 @@ export class Monitor {
       this.#interest = { tasks: this.#scope, logs };
       this.#subscription.update(this.#interest);
     }
-    if (taskId === null || !now || before.selected !== taskId) return;
-    const was = before.progress[taskId];
-    if (was && isActive(was.state) && !active) this.#settle(taskId);
+    if (taskId === null || !now) return;
+    const was = before.selected === taskId ? before.progress[taskId] : undefined;
     if (now.run_id && now.run_id !== was?.run_id) void this.#readHistory(taskId, now.run_id);
+    if (was && isActive(was.state) && !active) this.#settle(taskId);
     if (was && was.state !== now.state && this.#state.runs.value) void this.readRuns();
   }
 
@@ -231,9 +237,7 @@ export class Monitor {
 
   async #readProgress(taskId: string): Promise<void> {
     try {
-      const progress = await this.#api.progress(taskId);
-      this.#dispatch({ type: "progress_read", progress });
-      if (progress.run_id) await this.#readHistory(taskId, progress.run_id);
+      this.#dispatch({ type: "progress_read", progress: await this.#api.progress(taskId) });
     } catch (thrown) {
       this.#dispatch({ type: "select_failed", taskId, error: errorBody(thrown) });
     }

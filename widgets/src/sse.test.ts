@@ -11,10 +11,9 @@ const message = (data: string): SseEvent => ({ event: "message", data });
 describe("the standard's examples", () => {
   test("a comment, and fields of one event", () => {
     const parser = new SseParser();
-    expect(parser.feed(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n")).toEqual([
-      message("first event"),
-      message("second event"),
-    ]);
+    expect(
+      parser.feed(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\n"),
+    ).toEqual([message("first event"), message("second event")]);
     expect(parser.lastEventId).toBe("");
     expect(parser.feed("data:  third event\n\n")).toEqual([message(" third event")]);
   });

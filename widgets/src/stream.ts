@@ -141,7 +141,9 @@ export class Stream implements LiveStream {
       this.#watchSilence(abort);
       for (const event of parser.feed(decoder.decode(value, { stream: true }))) {
         this.#attempt = 0;
-        this.#lastEventId = event.event === "reset" ? "" : parser.lastEventId;
+        const moved = parser.lastEventId !== this.#lastEventId;
+        // After a reset the old position is void, unless the event itself brings another.
+        this.#lastEventId = event.event === "reset" && !moved ? "" : parser.lastEventId;
         this.#listener.onEvent(event);
         if (this.#abort !== abort) return true;
         if (event.event === "end") {

@@ -1,0 +1,130 @@
+import { describe, expect, test } from "vitest";
+import {
+  appended,
+  around,
+  emptyLog,
+  type LogWindow,
+  matches,
+  WINDOW_ENTRIES,
+  withFollowing,
+  withNewer,
+  withNewest,
+  withOlder,
+} from "./log";
+import { entries, entry } from "./testing";
+
+const seqs = (log: LogWindow) => log.entries.map(({ seq }) => seq);
+const filled = (first: number, last: number) => withNewest(emptyLog(), entries(first, last), 200);
+
+describe("what the stream brings", () => {
+  test("is appended", () => {
+    expect(seqs(appended(filled(1, 3), entries(4, 5)))).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test("and was there already, is not taken twice", () => {
+    const log = appended(filled(1, 3), entries(2, 4));
+    expect(seqs(log)).toEqual([1, 2, 3, 4]);
+    expect(appended(log, entries(1, 4))).toBe(log);
+  });
+
+  test("with a hole before it, leaves the newer part, which can be scrolled up from", () => {
+    const log = appended(filled(1, 3), entries(10, 12));
+    expect(seqs(log)).toEqual([10, 11, 12]);
+    expect(log.atStart).toBe(false);
+  });
+
+  test("with a hole before it, does not take away what is being read", () => {
+    const log = appended(withFollowing(filled(1, 3), false), entries(10, 12));
+    expect(seqs(log)).toEqual([1, 2, 3]);
+    expect(log).toMatchObject({ atEnd: false, unread: 3 });
+  });
+
+  test("is counted while the view does not follow", () => {
+    const log = appended(withFollowing(filled(1, 3), false), entries(4, 5));
+    expect(seqs(log)).toEqual([1, 2, 3, 4, 5]);
+    expect(log.unread).toBe(2);
+    expect(withFollowing(log, true).unread).toBe(0);
+  });
+
+  test("is filtered like the server does, and its position is remembered all the same", () => {
+    const query = { level: "error" as const, text: "", unit: null };
+    const log = withNewest(emptyLog(query), [entry(2, { level: "error" })], 200);
+    const more = appended(log, [entry(3), entry(4, { level: "error" })]);
+    expect(seqs(more)).toEqual([2, 4]);
+    expect(appended(more, [entry(5)]).seen).toBe(5);
+  });
+
+  test("pushes the oldest out at the bound", () => {
+    const log = appended(filled(1, 10), entries(11, WINDOW_ENTRIES + 5));
+    expect(log.entries).toHaveLength(WINDOW_ENTRIES);
+    expect(log.entries[0]?.seq).toBe(6);
+    expect(log.atStart).toBe(false);
+  });
+
+  test("beyond the bound, waits behind the window while an older part is read", () => {
+    const reading = withFollowing(appended(filled(1, 10), entries(11, WINDOW_ENTRIES)), false);
+    const log = appended(reading, entries(WINDOW_ENTRIES + 1, WINDOW_ENTRIES + 3));
+    expect(log.entries).toBe(reading.entries);
+    expect(log).toMatchObject({ atEnd: false, unread: 3 });
+  });
+});
+
+describe("the newest page", () => {
+  test("joins what the stream brought meanwhile", () => {
+    const log = withNewest(appended(emptyLog(), entries(4, 6)), entries(1, 5), 200);
+    expect(seqs(log)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test("gives way to what the stream brought where a hole lies between", () => {
+    const log = withNewest(appended(emptyLog(), entries(8, 9)), entries(1, 5), 200);
+    expect(seqs(log)).toEqual([8, 9]);
+    expect(log.atStart).toBe(false);
+  });
+
+  test("shorter than asked for, holds the start", () => {
+    expect(withNewest(emptyLog(), entries(1, 5), 5).atStart).toBe(false);
+    expect(withNewest(emptyLog(), entries(1, 4), 5).atStart).toBe(true);
+    expect(withNewest(emptyLog(), [], 5)).toMatchObject({ atStart: true, seen: 0 });
+  });
+});
+
+describe("older and newer pages", () => {
+  test("go before and behind the window", () => {
+    const log = withOlder(filled(11, 12), entries(9, 10), 2);
+    expect(seqs(log)).toEqual([9, 10, 11, 12]);
+    expect(log.atStart).toBe(false);
+    expect(withOlder(log, [], 2).atStart).toBe(true);
+  });
+
+  test("older ones push the newest out at the bound", () => {
+    const log = withOlder(
+      filled(WINDOW_ENTRIES, WINDOW_ENTRIES + 9),
+      entries(1, WINDOW_ENTRIES - 1),
+      1,
+    );
+    expect(log.entries).toHaveLength(WINDOW_ENTRIES);
+    expect(log.entries[0]?.seq).toBe(1);
+    expect(log.atEnd).toBe(false);
+  });
+
+  test("newer ones lead back to the live end", () => {
+    const old = around(filled(90, 99), entries(1, 20), 20);
+    expect(old).toMatchObject({ atEnd: false, following: false });
+    const middle = withNewer(old, entries(21, 40), 20);
+    expect(middle.atEnd).toBe(false);
+    const end = withNewer(middle, entries(41, 50), 20);
+    expect(end.atEnd).toBe(true);
+    expect(seqs(end)).toEqual(entries(1, 50).map(({ seq }) => seq));
+  });
+});
+
+test("the filter", () => {
+  const line = entry(1, { level: "warning", unit: "planes", message: "Slow Source" });
+  const all = { level: "all" as const, text: "", unit: null };
+  expect(matches(line, all)).toBe(true);
+  expect(matches(line, { ...all, text: "slow" })).toBe(true);
+  expect(matches(line, { ...all, text: "fast" })).toBe(false);
+  expect(matches(line, { ...all, level: "warning" })).toBe(true);
+  expect(matches(line, { ...all, level: "error" })).toBe(false);
+  expect(matches(line, { ...all, unit: "flights" })).toBe(false);
+});
