@@ -67,8 +67,7 @@ class FakeFeed implements Feed {
   }
 }
 
-function open(scope: readonly string[] | "all" = "all") {
-  const server = new Server();
+function open(scope: readonly string[] | "all" = "all", server = new Server()) {
   const feed = new FakeFeed();
   const api = new Api({ baseUrl: "/", xsrfToken: () => null, fetch: server.fetch });
   return { server, feed, monitor: new Monitor({ api, feed, scope }) };
@@ -78,9 +77,10 @@ const quiet = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe("a task that does not run", () => {
   test("is read once and has no stream of its own", async () => {
-    const { server, feed, monitor } = open();
+    const server = new Server();
     server.progress = progress("nightly", { state: "completed" });
     server.logs = entries(1, 3);
+    const { feed, monitor } = open("all", server);
     monitor.select("nightly");
     await quiet();
     expect(server.count("GET tasks/nightly/progress")).toBe(1);
