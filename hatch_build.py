@@ -38,12 +38,25 @@ def node_command(name: str) -> tuple[list[str], dict[str, str]]:
 
 
 def build_assets() -> None:
-    """Install the front end's locked packages and bundle it."""
+    """Bundle the front end."""
+    npm, env = front_end()
+    subprocess.run([*npm, "run", "--silent", "build"], cwd=FRONT_END, env=env, check=True)
+
+
+def check_assets() -> None:
+    """Check the front end's types and run its tests."""
+    npm, env = front_end()
+    for script in ("check", "test"):
+        subprocess.run([*npm, "run", "--silent", script], cwd=FRONT_END, env=env, check=True)
+
+
+def front_end() -> tuple[list[str], dict[str, str]]:
+    """The command ``npm`` and its environment, with the front end's locked packages installed."""
     npm, env = node_command("npm")
     lock, installed = FRONT_END / "package-lock.json", FRONT_END / "node_modules/.package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         subprocess.run([*npm, "ci", "--no-audit", "--no-fund"], cwd=FRONT_END, env=env, check=True)
-    subprocess.run([*npm, "run", "--silent", "build"], cwd=FRONT_END, env=env, check=True)
+    return npm, env
 
 
 class FrontEndHook(BuildHookInterface[Any]):
@@ -58,5 +71,4 @@ class FrontEndHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    build_assets()
-    sys.stdout.write("front end built\n")
+    check_assets() if sys.argv[1:] == ["check"] else build_assets()
