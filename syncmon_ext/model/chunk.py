@@ -17,6 +17,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     low: KeyValue | None
     high: KeyValue | None
     rows: int | None = None  # rows between the bounds when they were walked; None where not counted
+    bytes: int | None = None  # of the values as they travelled; None before they did
 
 
 class ChunkResult(msgspec.Struct, frozen=True, kw_only=True):

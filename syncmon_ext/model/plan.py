@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from syncmon_ext.model.task import Mode
+
 
 class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One column: its types on both sides, and whether every value survives."""
@@ -16,6 +18,34 @@ class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
     nullable: bool
     lossy: bool = False
     reason: str = ""  # why values may not survive, for a person
+    collation: str | None = None  # of a column that the target table is made with
+    default: str | None = None  # an SQL expression of the target, for a table that is made
+    identity: bool = False  # the target numbers new rows; its sequence is set after the copy
+    generated: str | None = None  # the target computes the column: it is made, not copied
+    check: str = ""  # the rule that each value must pass on its way, see sync.types
+
+
+class IndexPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """An index that a table is made with; ``columns`` are the target's."""
+
+    name: str
+    columns: list[str]
+    unique: bool
+    primary: bool = False
+    sql: str | None = None  # the source's own statement, where both sides speak one dialect
+
+
+class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign key that a table is made with, once the table it points to is in place."""
+
+    name: str
+    columns: list[str]
+    schema: str | None
+    table: str
+    references: list[str]
+    on_delete: str = ""
+    on_update: str = ""
+    validate: bool = True  # False: rows that are there are not checked
 
 
 class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +65,14 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[ColumnPlan]
     key: list[str]
     key_collations: list[str | None] = []
+    key_types: list[str] = []
     chunk_method: str
     route: str
+    mode: Mode = Mode.REPLACE
+    direct: bool = False
+    create_sql: str | None = None  # the source's own statement, where both sides speak one dialect
+    indexes: list[IndexPlan] = []
+    foreign_keys: list[ForeignKeyPlan] = []
     swap: str
     swap_reason: str = ""
     where: dict[str, Any] = {}
@@ -48,6 +84,11 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""  # of the columns, types and keys on both sides
     warnings: list[str] = []
     errors: list[str] = []  # why the unit cannot be copied as it is configured
+
+    @property
+    def copied(self) -> list[ColumnPlan]:
+        """The columns whose values travel, in order."""
+        return [column for column in self.columns if column.generated is None]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

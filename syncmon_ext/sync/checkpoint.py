@@ -1,0 +1,100 @@
+"""Checkpoints: the markers of committed chunks, written in the chunks' own transactions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Delete, Select, Update, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.sync.databases.base import Session
+from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.ownership import Ownership
+
+_OPEN: Final = "null"  # an open bound
+
+
+def encoded(key: KeyValue | None) -> str:
+    """A bound as the text that names it: equal bounds have equal texts."""
+    return msgspec.json.encode(key).decode() if key is not None else _OPEN
+
+
+def decoded(text: str) -> KeyValue | None:
+    """The bound that ``encoded`` wrote."""
+    value: KeyValue | None = msgspec.json.decode(text)
+    return value
+
+
+def _of(dialect: str, own: Ownership, unit_id: str) -> tuple[Any, ...]:
+    table = ledger(dialect).checkpoints
+    return (
+        table.c.store_id == own.store_id,
+        table.c.run_id == own.run_id,
+        table.c.unit_id == unit_id,
+    )
+
+
+def begun(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Insert:
+    """Claims a chunk at the start of its transaction; no row changes where it is committed already.
+
+    Where an older transaction of the same chunk is still open, this waits for its end.
+    """
+    table = ledger(dialect).checkpoints
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return insert.values(
+        store_id=own.store_id,
+        run_id=own.run_id,
+        unit_id=unit_id,
+        low_key=encoded(chunk.low),
+        high_key=encoded(chunk.high),
+        rows=0,
+        bytes=0,
+    ).on_conflict_do_nothing()
+
+
+def completed(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Update:
+    """Writes what the chunk held, before its transaction commits."""
+    table = ledger(dialect).checkpoints
+    return (
+        update(table)
+        .where(
+            *_of(dialect, own, unit_id),
+            table.c.low_key == encoded(chunk.low),
+            table.c.high_key == encoded(chunk.high),
+        )
+        .values(rows=chunk.rows, bytes=chunk.bytes)
+    )
+
+
+def one(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Select[tuple[Any, ...]]:
+    """Rows and bytes of a committed chunk."""
+    table = ledger(dialect).checkpoints
+    return select(table.c.rows, table.c.bytes).where(
+        *_of(dialect, own, unit_id),
+        table.c.low_key == encoded(chunk.low),
+        table.c.high_key == encoded(chunk.high),
+    )
+
+
+def of_unit(dialect: str, own: Ownership, unit_id: str) -> Select[tuple[Any, ...]]:
+    """All checkpoints of a unit."""
+    table = ledger(dialect).checkpoints
+    return select(table.c.low_key, table.c.high_key, table.c.rows, table.c.bytes).where(
+        *_of(dialect, own, unit_id)
+    )
+
+
+def removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
+    """Removes the checkpoints of a unit."""
+    return delete(ledger(dialect).checkpoints).where(*_of(dialect, own, unit_id))
+
+
+def committed(session: Session, own: Ownership, unit_id: str) -> list[Chunk]:
+    """The committed chunks of a unit, in no order."""
+    return [
+        Chunk(low=decoded(low), high=decoded(high), rows=rows, bytes=size)
+        for low, high, rows, size in session.run(of_unit(session.dialect, own, unit_id))
+    ]

@@ -1,0 +1,100 @@
+"""The copy of one chunk: rows, checkpoint and fence in one transaction of the target."""
+
+from __future__ import annotations
+
+import time
+
+from syncmon_ext.model.chunk import Chunk, ChunkResult
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import CopyFailed, CountMismatch
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import checkpoint, fence, names
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import shown
+from syncmon_ext.sync.routes.base import Copier
+from syncmon_ext.sync.routes.registry import ROUTES
+
+
+def copied(
+    source: Connection,
+    target: Connection,
+    own: Ownership,
+    unit: UnitPlan,
+    chunk: Chunk,
+    snapshot: str | None,
+) -> ChunkResult:
+    """Copy ``chunk``; a chunk that is committed already is found and left alone."""
+    fault_point("chunk.begin")
+    try:
+        with sessions.opened(target, own.application_name) as session:
+            found = _committed(session, own, unit, chunk)
+            if found is not None:
+                return found
+            with ROUTES[unit.route](source, session, snapshot) as copy:
+                return _copy(session, copy, own, unit, chunk)
+    except CopyFailed as error:
+        place = f"table {shown(unit.source_schema, unit.source_table)}, chunk {bounds(chunk)}"
+        raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
+
+
+def bounds(chunk: Chunk) -> str:
+    """A chunk's range as messages show it."""
+    low = "start" if chunk.low is None else checkpoint.encoded(chunk.low)
+    high = "end" if chunk.high is None else checkpoint.encoded(chunk.high)
+    return f"({low}, {high}]"
+
+
+def _committed(
+    session: AnySession, own: Ownership, unit: UnitPlan, chunk: Chunk
+) -> ChunkResult | None:
+    rows = session.run(checkpoint.one(session.dialect, own, unit.unit_id, chunk))
+    if not rows:
+        return None
+    return ChunkResult(
+        chunk=chunk,
+        rows=rows[0][0],
+        bytes=rows[0][1],
+        source_seconds=0.0,
+        transfer_seconds=0.0,
+        target_seconds=0.0,
+        replayed=True,
+    )
+
+
+def _copy(
+    session: AnySession, copy: Copier, own: Ownership, unit: UnitPlan, chunk: Chunk
+) -> ChunkResult:
+    dialect = session.dialect
+    landed = None
+    with session.transaction():
+        # First, so that a twin whose COMMIT is under way is waited for before a row moves.
+        if session.run_change(checkpoint.begun(dialect, own, unit.unit_id, chunk)):
+            landed = copy(unit, chunk, names.landing(own, unit))
+            if landed.rows != landed.rows_read:
+                raise CountMismatch(
+                    f"{landed.rows_read} rows were read and {landed.rows} landed",
+                    hint="a trigger or a rule of the target may drop rows; the chunk was rolled back",
+                )
+            done = Chunk(low=chunk.low, high=chunk.high, rows=landed.rows, bytes=landed.bytes)
+            session.run_change(checkpoint.completed(dialect, own, unit.unit_id, done))
+            fault_point("chunk.written")
+            fence.check(session, own, [unit])
+            fault_point("chunk.before_commit")
+            committing = time.perf_counter()
+    if landed is None:
+        found = _committed(session, own, unit, chunk)
+        if found is None:
+            raise CopyFailed("its checkpoint came and went", hint="start the task again")
+        return found
+    fault_point("chunk.after_commit")
+    return ChunkResult(
+        chunk=chunk,
+        rows=landed.rows,
+        bytes=landed.bytes,
+        source_seconds=landed.source_seconds,
+        transfer_seconds=landed.transfer_seconds,
+        target_seconds=landed.target_seconds + time.perf_counter() - committing,
+    )

@@ -1,0 +1,67 @@
+"""Taking a target over: older owners end first, then the token is raised."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import DatabaseUnavailable
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import fence, ledger
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.ownership import Ownership
+
+END_SECONDS: Final = 20.0  # that a backend may take to end once it was told to
+POLL_SECONDS: Final = 0.05
+
+
+def claim(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> None:
+    """Take the fences of all ``units``; raises TargetBusy or FenceLost, and then none was taken."""
+    with sessions.opened(target, own.application_name) as session:
+        backend = os.getpid()
+        if isinstance(session, PostgresSession):
+            end_older_owners(session, own)
+            backend = session.pid
+        with session.transaction():
+            ledger.create(session)
+            for unit in sorted(units, key=lambda u: (u.target_schema or "", u.target_table)):
+                fence.claim(session, own, unit, backend)
+            fault_point("claim.before_commit")
+        fault_point("claim.after_commit")
+
+
+def end_older_owners(session: PostgresSession, own: Ownership) -> None:
+    """End the backends of this run's older owners, and wait until they are gone.
+
+    One that is past its COMMIT ends with its rows in place: its checkpoint is read afterwards.
+    """
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        older = [
+            pid
+            for pid, name in session.execute(
+                "SELECT pid, application_name FROM pg_stat_activity "
+                "WHERE datname = current_database() AND starts_with(application_name, %s)",
+                (f"syncmon/{own.run_id}/",),
+            )
+            if _token(name) < own.token
+        ]
+        if not older:
+            return
+        session.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (older,))
+        if time.monotonic() > deadline:
+            raise DatabaseUnavailable(
+                f"{session.name}: backend {older[0]} of an older worker does not end",
+                hint=f"SELECT pg_terminate_backend({older[0]})",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _token(application_name: str) -> int:
+    last = application_name.rpartition("/")[2]
+    return int(last) if last.isdecimal() else 0

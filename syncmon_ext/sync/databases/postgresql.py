@@ -1,0 +1,235 @@
+"""PostgreSQL: how it is connected, and what its errors mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql import psycopg as sqlalchemy_psycopg
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import (
+    CopyFailed,
+    DatabaseUnavailable,
+    InvalidConfig,
+    Serialization,
+    SyncmonError,
+)
+from syncmon_ext.sync import phases, secrets
+from syncmon_ext.sync.databases.base import Row
+from syncmon_ext.sync.engine_url import parsed
+
+CONNECT_SECONDS: Final = 10
+# A value's text is read back the same only with these; names are always written with their schema.
+SETTINGS: Final = {
+    "search_path": "pg_catalog",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "3",
+    "standard_conforming_strings": "on",
+    "xmloption": "content",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # The server notices that its client is gone, and lets its locks go.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "5s",
+}
+_KEEPALIVES: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds that sent data may stay unacknowledged
+}
+_DIALECT = sqlalchemy_psycopg.PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_IDLE: Final = psycopg.pq.TransactionStatus.IDLE
+
+# Classes and codes worth another try (PostgreSQL, appendix A).
+_UNAVAILABLE: Final = re.compile(r"08...|57P0[1-5]|53300|57014|55P03|25P0[34]|58030")
+_CONFLICT: Final = ("40001", "40P01")
+_FULL: Final = ("53100", "53200")
+_REFUSED: Final = ("28000", "28P01", "3D000")
+
+
+class PostgresSession:
+    """A connection to PostgreSQL, in autocommit until ``transaction()``."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: Connection, *, application_name: str, read_only: bool) -> None:
+        self.name = connection.name
+        self._broken = False
+        self._open: psycopg.Connection[Row] | None = None
+        self.application_name = application_name
+        url = parsed(connection)
+        password = secrets.resolve(connection.password, self.name) if connection.password else None
+        options: dict[str, Any] = {**_KEEPALIVES, **url.query}
+        if url.database:
+            options["dbname"] = url.database
+        if url.host:
+            options["host"] = url.host
+        if url.port:
+            options["port"] = url.port
+        if url.username:
+            options["user"] = url.username
+        if password is None and url.password is not None:
+            password = str(url.password)
+        if password is not None:
+            options["password"] = password
+        options["application_name"] = application_name
+        options.setdefault("connect_timeout", CONNECT_SECONDS)
+        self._secret = password
+        with self.guard():
+            self._open = psycopg.connect(
+                **options, autocommit=True, prepare_threshold=None, client_encoding="UTF8"
+            )
+            row = self._open.execute(
+                "SELECT current_schema(), current_setting('server_version_num')::int, "
+                "current_database(), pg_backend_pid()"
+            ).fetchone()
+            if row is None:
+                raise DatabaseUnavailable(f"{self.name}: the server gave no answer")
+            self.default_schema: str | None = row[0] or "public"
+            self.version: int = row[1]
+            self.database: str = row[2]
+            self.pid: int = row[3]
+            settings = dict(SETTINGS)
+            if self.version < 140000:
+                del settings["client_connection_check_interval"]
+            if read_only:
+                settings["row_security"] = "off"  # a policy must not hide rows silently
+                settings["default_transaction_read_only"] = "on"
+            for key, value in settings.items():
+                self._open.execute("SELECT set_config(%s, %s, false)", (key, value))
+
+    @property
+    def raw(self) -> psycopg.Connection[Row]:
+        """The driver's connection."""
+        if self._open is None:
+            raise DatabaseUnavailable(f"the connection {self.name} is closed")
+        return self._open
+
+    @property
+    def broken(self) -> bool:
+        """True when the connection is lost, or not back in its idle state."""
+        return self._broken or self._open is None or self._open.closed
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a statement of text, values bound as ``%s``."""
+        with self.guard():
+            cursor = self.raw.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def change(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        """The number of rows that a statement of text changed."""
+        with self.guard():
+            return self.raw.execute(statement.encode(), parameters or None).rowcount
+
+    def run(self, statement: Executable) -> list[Row]:
+        """The rows of a SQLAlchemy Core statement."""
+        with self.guard():
+            cursor = self.raw.execute(*_compiled(statement))
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def run_change(self, statement: Executable) -> int:
+        """The number of rows that a SQLAlchemy Core statement changed."""
+        with self.guard():
+            return self.raw.execute(*_compiled(statement)).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction that writes; READ COMMITTED, so that a lock's loser sees the winner's row."""
+        self.change("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        try:
+            yield
+            self.change("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+
+    @contextmanager
+    def reading(self, snapshot: str | None) -> Iterator[None]:
+        """A transaction that reads one state of the database: the exported ``snapshot``, or its own."""
+        self.change("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            if snapshot is not None:
+                self.change(f"SET TRANSACTION SNAPSHOT {self.literal(snapshot)}")
+            yield
+            self.change("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+
+    def _rollback(self) -> None:
+        if self._open is None or self._open.closed:
+            return
+        try:
+            if self._open.info.transaction_status != _IDLE:
+                self._open.rollback()
+        except psycopg.Error:
+            self._broken = True
+            self.close()
+
+    def literal(self, value: Any) -> str:
+        """``value`` as SQL text."""
+        return psycopg.sql.Literal(value).as_string(self.raw)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Tells that this database is waited for; maps the driver's errors."""
+        try:
+            with phases.waiting_for(self.name):
+                yield
+        except psycopg.Error as error:
+            raise self.translated(error) from None
+
+    def translated(self, error: psycopg.Error) -> SyncmonError:
+        """The SyncmonError that ``error`` means; DETAIL and CONTEXT, which hold values, are left out."""
+        state = error.sqlstate or ""
+        text = error.diag.message_primary or str(error).split("\nDETAIL:")[0].strip()
+        if self._secret:
+            text = text.replace(self._secret, "***")
+        lost = self._open is None or self._open.closed
+        self._broken = self._broken or lost
+        if state in _REFUSED or (lost and "password authentication failed" in text):
+            return InvalidConfig(
+                f"{self.name}: {text}", hint="check user, password and database of the connection"
+            )
+        if state in _CONFLICT:
+            return Serialization(f"{self.name}: {text}")
+        if state in _FULL:
+            return CopyFailed(
+                f"{self.name}: {text}",
+                hint="make room on the server, then start the task again: it goes on where it was",
+            )
+        if _UNAVAILABLE.fullmatch(state) or (
+            not state and isinstance(error, psycopg.OperationalError)
+        ):
+            return DatabaseUnavailable(
+                f"{self.name}: {text}", hint="is the server up, and can it be reached from here?"
+            )
+        if state == "42501":
+            return CopyFailed(
+                f"{self.name}: {text}", hint="grant the user of the connection this right"
+            )
+        return CopyFailed(f"{self.name}: {text}" + (f" (SQLSTATE {state})" if state else ""))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._open is not None:
+            with suppress(psycopg.Error):
+                self._open.close()
+        self._open = None
+
+
+def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
+    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
+    return str(compiled).encode(), dict(compiled.params or {})

@@ -1,0 +1,73 @@
+"""The connections of a job's process: opened when needed, kept for the next job, dropped on error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.engine_url import dialect
+
+AnySession = SqliteSession | PostgresSession
+_Key = tuple[bytes, str]
+_kept: dict[_Key, AnySession] = {}
+# Backends whose connection broke: they may still be at work on a transaction of ours.
+_orphans: dict[_Key, list[int]] = {}
+READER = "syncmon/source"
+TERMINATE_MILLISECONDS = 5_000
+
+
+@contextmanager
+def opened(connection: Connection, role: str) -> Iterator[AnySession]:
+    """A session for ``role``: READER, or the application name of a writer.
+
+    Kept for the next job of this process after a block that ended well, closed after an error.
+    """
+    key = (msgspec.json.encode(connection), role)
+    session = _kept.pop(key, None)
+    if session is not None and session.broken:
+        session.close()
+        session = None
+    if session is None:
+        session = connect(connection, role)
+        _end_orphans(session, key)
+    try:
+        yield session
+    except BaseException:
+        if isinstance(session, PostgresSession):
+            _orphans.setdefault(key, []).append(session.pid)
+        session.close()
+        raise
+    if key in _kept:  # a job within a job used the same connection
+        session.close()
+    else:
+        _kept[key] = session
+
+
+def connect(connection: Connection, role: str) -> AnySession:
+    """A new session that is not kept."""
+    if dialect(connection) == "sqlite":
+        return SqliteSession(connection, read_only=role.startswith(READER))
+    return PostgresSession(connection, application_name=role, read_only=role.startswith(READER))
+
+
+def _end_orphans(session: AnySession, key: _Key) -> None:
+    # A connection broke before the answer to COMMIT came: its backend must not commit after we looked.
+    if not isinstance(session, PostgresSession):
+        return
+    for pid in _orphans.pop(key, []):
+        session.execute(
+            "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity "
+            "WHERE pid = %s AND application_name = %s AND pid <> pg_backend_pid()",
+            (TERMINATE_MILLISECONDS, pid, session.application_name),
+        )
+
+
+def close_all() -> None:
+    """Close every kept session of this process."""
+    while _kept:
+        _kept.popitem()[1].close()

@@ -1,0 +1,167 @@
+"""SQLite: how it is opened, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Executable
+from sqlalchemy.dialects import sqlite as sqlalchemy_sqlite
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import (
+    CopyFailed,
+    DatabaseUnavailable,
+    InvalidConfig,
+    Serialization,
+    SyncmonError,
+)
+from syncmon_ext.sync import phases
+from syncmon_ext.sync.databases.base import Row
+from syncmon_ext.sync.engine_url import sqlite_path
+
+# A chunk of another process may hold the file for as long as its transaction lasts.
+BUSY_SECONDS = 60.0
+CACHE_KIB = 65_536  # bounds memory, and keeps the upper pages of a big index in reach
+_DIALECT = sqlalchemy_sqlite.dialect(paramstyle="qmark")
+
+_RETRY = {
+    sqlite3.SQLITE_BUSY: Serialization,
+    sqlite3.SQLITE_LOCKED: Serialization,
+    sqlite3.SQLITE_IOERR: DatabaseUnavailable,
+    sqlite3.SQLITE_PROTOCOL: DatabaseUnavailable,
+    sqlite3.SQLITE_INTERRUPT: DatabaseUnavailable,
+    sqlite3.SQLITE_CANTOPEN: DatabaseUnavailable,
+    sqlite3.SQLITE_SCHEMA: Serialization,
+}
+
+
+def read_only_uri(path: Path) -> str:
+    """A URI that opens ``path`` for reading and never makes it."""
+    return f"file:{quote(str(path))}?mode=ro"
+
+
+class SqliteSession:
+    """A connection to a SQLite file, in autocommit until ``transaction()``."""
+
+    dialect = "sqlite"
+    default_schema: str | None = None
+
+    def __init__(self, connection: Connection, *, read_only: bool) -> None:
+        self.name = connection.name
+        self.path = sqlite_path(connection)
+        self.broken = False
+        self._open: sqlite3.Connection | None = None
+        if read_only and not self.path.exists():
+            raise InvalidConfig(
+                f"the database of connection {self.name} is not there: {self.path}",
+                hint="check the path; a relative path is relative to the file that defines it",
+            )
+        if not self.path.parent.is_dir():
+            raise InvalidConfig(
+                f"the folder of connection {self.name} is not there: {self.path.parent}",
+                hint="make the folder, or correct the path",
+            )
+        uri = read_only_uri(self.path) if read_only else f"file:{quote(str(self.path))}?mode=rwc"
+        with self.guard():
+            self._open = sqlite3.connect(
+                uri, timeout=BUSY_SECONDS, isolation_level=None, uri=True, cached_statements=64
+            )
+            self._open.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            # Rows are moved as they are; what hangs on a table by name is left alone by a rename.
+            self._open.execute("PRAGMA foreign_keys = OFF")
+            self._open.execute("PRAGMA legacy_alter_table = ON")
+            self._open.execute("PRAGMA recursive_triggers = OFF")
+            self._open.execute("SELECT count(*) FROM sqlite_schema")  # is it a database at all?
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The driver's connection."""
+        if self._open is None:
+            raise DatabaseUnavailable(f"the connection {self.name} is closed")
+        return self._open
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a statement of text."""
+        with self.guard():
+            return self.raw.execute(statement, parameters).fetchall()
+
+    def change(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        """The number of rows that a statement of text changed."""
+        with self.guard():
+            return self.raw.execute(statement, parameters).rowcount
+
+    def run(self, statement: Executable) -> list[Row]:
+        """The rows of a SQLAlchemy Core statement."""
+        return self.execute(*_compiled(statement))
+
+    def run_change(self, statement: Executable) -> int:
+        """The number of rows that a SQLAlchemy Core statement changed."""
+        return self.change(*_compiled(statement))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction that writes, with the write lock from its start."""
+        self.change("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.change("COMMIT")
+        except BaseException:
+            if self._open is not None and self._open.in_transaction:
+                try:
+                    self._open.execute("ROLLBACK")
+                except sqlite3.Error:
+                    self.broken = True
+            raise
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Tells that this database is waited for; maps the driver's errors."""
+        try:
+            with phases.waiting_for(self.name):
+                yield
+        except sqlite3.Error as error:
+            raise self.translated(error) from None
+
+    def translated(self, error: sqlite3.Error) -> SyncmonError:
+        """The SyncmonError that ``error`` means."""
+        code = getattr(error, "sqlite_errorcode", 0) or 0
+        # The driver's text of a failed decoding repeats the value.
+        text = str(error).split(" with text ")[0]
+        primary = code & 0xFF
+        if primary in _RETRY:
+            self.broken = primary == sqlite3.SQLITE_IOERR
+            return _RETRY[primary](
+                f"{self.name}: {text}", hint="another program may be holding the database file"
+            )
+        if primary == sqlite3.SQLITE_FULL:
+            return CopyFailed(
+                f"{self.name}: the disk of {self.path} is full",
+                hint="free some space there, then start the task again: it goes on where it was",
+            )
+        if primary == sqlite3.SQLITE_NOTADB:
+            return InvalidConfig(f"{self.name}: {self.path} is not a SQLite database")
+        if primary == sqlite3.SQLITE_READONLY:
+            return CopyFailed(
+                f"{self.name}: {self.path} cannot be written",
+                hint="make the file and its folder writable for the worker's user",
+            )
+        return CopyFailed(f"{self.name}: {text}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._open is not None:
+            with suppress(sqlite3.Error):
+                self._open.close()
+        self._open = None
+
+
+def _compiled(statement: Executable) -> tuple[str, tuple[Any, ...]]:
+    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
+    values = compiled.params or {}  # of DDL: none
+    order = getattr(compiled, "positiontup", None) or ()
+    return str(compiled), tuple(values[name] for name in order)

@@ -1,0 +1,61 @@
+"""Database URLs: which database a connection names, and how it may be shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import InvalidConfig
+
+DIALECTS = ("sqlite", "postgresql")
+# Parameters of a URL's query that hold a secret in libpq.
+_SECRET_QUERY = ("password", "sslpassword", "passfile", "sslkey", "oauth_client_secret")
+
+
+def parsed(connection: Connection) -> URL:
+    """The URL of ``connection``; raises InvalidConfig where it cannot be understood."""
+    try:
+        url = make_url(connection.url)
+    except (ArgumentError, ValueError):
+        # The text may hold a password: it is not repeated.
+        raise InvalidConfig(
+            f"the url of connection {connection.name} cannot be understood",
+            hint='write it as "sqlite:///file.db" or "postgresql://user@host:5432/database"',
+        ) from None
+    if url.get_backend_name() not in DIALECTS:
+        raise InvalidConfig(
+            f"connection {connection.name} is of {url.get_backend_name()}, which syncmon cannot copy",
+            hint=f"use one of: {', '.join(DIALECTS)}",
+        )
+    return url
+
+
+def dialect(connection: Connection) -> str:
+    """``sqlite`` or ``postgresql``."""
+    return parsed(connection).get_backend_name()
+
+
+def sqlite_path(connection: Connection) -> Path:
+    """The file of a SQLite connection; raises InvalidConfig for a database in memory."""
+    database = parsed(connection).database
+    if not database or database == ":memory:" or database.startswith("file:"):
+        raise InvalidConfig(
+            f"connection {connection.name} names no file: a worker cannot reach a database in memory",
+            hint='write "sqlite:///path/to/file.db"',
+        )
+    return Path(database).expanduser()
+
+
+def masked(url: str) -> str:
+    """``url`` as it may be shown: no password, neither in its user part nor in its query."""
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        return url.split(":", 1)[0] + "://…"
+    hidden = {key: "***" for key in _SECRET_QUERY if key in parts.query}
+    if hidden:
+        parts = parts.update_query_dict(hidden)
+    return parts.render_as_string(hide_password=True)

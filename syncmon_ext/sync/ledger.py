@@ -1,0 +1,102 @@
+"""syncmon's own tables in a target: what was committed there, and who may commit.
+
+PostgreSQL keeps them in the schema ``_syncmon``, SQLite under names that begin with ``_syncmon_``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+from sqlalchemy.schema import CreateSchema, CreateTable
+
+from syncmon_ext.sync.databases.base import Session
+
+SCHEMA: Final = "_syncmon"
+_LOCK: Final = 0x73796E63  # "sync": of pg_advisory_xact_lock, so that two claims do not both create
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """The tables, as one dialect names them."""
+
+    fences: Table
+    units: Table
+    checkpoints: Table
+
+
+@cache
+def ledger(dialect: str) -> Ledger:
+    """The tables of ``dialect``."""
+    metadata = MetaData(schema=SCHEMA if dialect == "postgresql" else None)
+    prefix = "" if dialect == "postgresql" else f"{SCHEMA}_"
+    integer = BigInteger().with_variant(Integer, "sqlite")
+    return Ledger(
+        # One row per target table, never deleted: an owner that finds it missing or changed aborts.
+        fences=Table(
+            f"{prefix}fences",
+            metadata,
+            Column("target_schema", Text, primary_key=True),  # "" in SQLite
+            Column("target_table", Text, primary_key=True),
+            Column("store_id", Text, nullable=False),
+            Column("task_id", Text, nullable=False),
+            Column("run_id", Text, nullable=False),
+            Column("token", integer, nullable=False),
+            Column("backend", integer, nullable=False),  # pid of who claimed
+            Column("finished", Boolean, nullable=False),  # the run has ended: anyone may claim
+        ),
+        units=Table(
+            f"{prefix}units",
+            metadata,
+            Column("store_id", Text, primary_key=True),
+            Column("run_id", Text, primary_key=True),
+            Column("unit_id", Text, primary_key=True),
+            Column("target_schema", Text, nullable=False),
+            Column("target_table", Text, nullable=False),
+            Column("staging", Text),  # None: chunks land in the target itself
+            Column("upper_key", Text),  # JSON
+            Column("epoch", Text, nullable=False),  # what the order of a keyless unit hangs on
+            Column("swapped", Boolean, nullable=False),
+            Column("rows_swapped", integer),
+        ),
+        checkpoints=Table(
+            f"{prefix}checkpoints",
+            metadata,
+            Column("store_id", Text, primary_key=True),
+            Column("run_id", Text, primary_key=True),
+            Column("unit_id", Text, primary_key=True),
+            Column("low_key", Text, primary_key=True),  # JSON
+            Column("high_key", Text, primary_key=True),  # JSON
+            Column("rows", integer, nullable=False),
+            Column("bytes", integer, nullable=False),
+        ),
+    )
+
+
+def exists(session: Session) -> bool:
+    """True where the target has the tables."""
+    if session.dialect == "postgresql":
+        found = session.execute(
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname IN ('fences', 'units', 'checkpoints')",
+            (SCHEMA,),
+        )
+    else:
+        found = session.execute(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN "
+            "('_syncmon_fences', '_syncmon_units', '_syncmon_checkpoints')"
+        )
+    return bool(found[0][0] == 3)
+
+
+def create(session: Session) -> None:
+    """Make the tables that are missing; within the caller's transaction."""
+    if exists(session):
+        return
+    if session.dialect == "postgresql":
+        session.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        session.change(str(CreateSchema(SCHEMA, if_not_exists=True)).strip())
+    tables = ledger(session.dialect)
+    for table in (tables.fences, tables.units, tables.checkpoints):
+        session.run_change(CreateTable(table, if_not_exists=True))

@@ -1,0 +1,215 @@
+"""The plan of a task: every table's own plan, ordered and tied by foreign keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Final
+
+import msgspec
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.plan import ForeignKeyPlan, Plan, UnitPlan
+from syncmon_ext.model.task import TableSpec, TaskSpec
+from syncmon_ext.sync import engine_url, unit_plan
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
+from syncmon_ext.sync.quoting import shown
+from syncmon_ext.sync.reflect.shape import TableShape
+from syncmon_ext.sync.reflect.tables import reflect
+from syncmon_ext.sync.unit_plan import Place
+
+_CONSISTENCY: Final = {
+    "postgresql": "one snapshot for all chunks, as long as the worker holds it; a resume takes a new one",
+    "sqlite": "consistent per chunk",
+}
+_GUARANTEE: Final = (
+    "exactly-once: rows, checkpoint and fence commit in one transaction of the target"
+)
+
+
+def planned(task_id: str, spec: TaskSpec, source: Connection, target: Connection) -> Plan:
+    """The plan of ``spec``. Raises only where a database cannot be reached or understood."""
+    with opened(source, READER) as reading:
+        if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
+            return _planned(task_id, spec, reading, None, target)
+        with opened(target, f"{READER}/plan") as writing:
+            return _planned(task_id, spec, reading, writing, target)
+
+
+def _planned(
+    task_id: str,
+    spec: TaskSpec,
+    source: AnySession,
+    target: AnySession | None,
+    connection: Connection,
+) -> Plan:
+    units: list[UnitPlan] = []
+    shapes: dict[str, TableShape] = {}
+    places: dict[str, Place] = {}
+    for ordinal, table in enumerate(spec.table_specs()):
+        place = _place(source, target, connection, table)
+        unit, shape = unit_plan.planned(source, spec, table, ordinal, place)
+        units.append(unit)
+        if shape is not None:
+            shapes[unit.unit_id] = shape
+        places[unit.unit_id] = place
+    units = _collisions(units, target is not None and _same_database(source, target))
+    units = _depending(units, shapes, places)
+    return Plan(
+        task_id=task_id,
+        consistency=_CONSISTENCY[source.dialect],
+        guarantee=_GUARANTEE,
+        units=_in_order(units),
+    )
+
+
+def _place(
+    source: AnySession, target: AnySession | None, connection: Connection, table: TableSpec
+) -> Place:
+    dialect = engine_url.dialect(connection)
+    name = table.target or table.name
+    if not isinstance(target, PostgresSession):
+        shape = reflect(target, None, name) if target is not None else None
+        return Place(
+            dialect=dialect,
+            schema=None,
+            table=shape.name if shape else name,
+            shape=shape,
+            schema_exists=table.target_schema in (None, "main"),
+        )
+    inherited = table.schema if source.dialect == "postgresql" else None
+    schema = table.target_schema or inherited or target.default_schema
+    found = target.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", (schema,))
+    return Place(
+        dialect=dialect,
+        schema=schema,
+        table=name,
+        shape=reflect(target, schema, name),
+        schema_exists=bool(found[0][0]),
+    )
+
+
+def _same_database(source: AnySession, target: AnySession) -> bool:
+    if isinstance(source, PostgresSession) and isinstance(target, PostgresSession):
+        # A server is told from another by when it started; the same instant twice is one server.
+        ask = (
+            "SELECT pg_postmaster_start_time()::text, oid::bigint FROM pg_database "
+            "WHERE datname = current_database()"
+        )
+        return source.execute(ask) == target.execute(ask)
+    if isinstance(source, PostgresSession) or isinstance(target, PostgresSession):
+        return False
+    return source.path.samefile(target.path)
+
+
+def _name(unit: UnitPlan, *, source: bool) -> tuple[str, str]:
+    schema, table = (
+        (unit.source_schema, unit.source_table)
+        if source
+        else (unit.target_schema, unit.target_table)
+    )
+    return (schema or "", table if schema else table.lower())
+
+
+def _collisions(units: Sequence[UnitPlan], one_database: bool) -> list[UnitPlan]:
+    targets = [_name(unit, source=False) for unit in units]
+    ids = [unit.unit_id for unit in units]
+    sources = {_name(unit, source=True) for unit in units}
+    result = []
+    for unit, place in zip(units, targets, strict=True):
+        errors = list(unit.errors)
+        table = shown(unit.target_schema, unit.target_table)
+        if targets.count(place) > 1:
+            errors.append(f"two tables of this task go to {table}; give one of them another target")
+        elif ids.count(unit.unit_id) > 1:
+            errors.append(
+                f"table {unit.unit_id} is listed twice; put the second into a task of its own"
+            )
+        if one_database and place in sources:
+            errors.append(f"{table} is a source of this task and cannot be its target; set target")
+        result.append(msgspec.structs.replace(unit, errors=errors))
+    return result
+
+
+def _depending(
+    units: Sequence[UnitPlan], shapes: dict[str, TableShape], places: dict[str, Place]
+) -> list[UnitPlan]:
+    by_source = {_name(unit, source=True): unit.unit_id for unit in units}
+    by_target = {_name(unit, source=False): unit.unit_id for unit in units}
+    needs: dict[str, list[str]] = {unit.unit_id: [] for unit in units}
+    tied: dict[str, set[str]] = {unit.unit_id: {unit.unit_id} for unit in units}
+    for unit in units:
+        for shape, names in (
+            (shapes.get(unit.unit_id), by_source),
+            (places[unit.unit_id].shape, by_target),
+        ):
+            for key in shape.foreign_keys if shape else []:
+                table = (key.schema or "", key.table if key.schema else key.table.lower())
+                other = names.get(table)
+                if other is None or other == unit.unit_id or other in needs[unit.unit_id]:
+                    continue
+                needs[unit.unit_id].append(other)
+        existing = places[unit.unit_id].shape
+        for key in existing.foreign_keys if existing else []:
+            table = (key.schema or "", key.table if key.schema else key.table.lower())
+            if (other := by_target.get(table)) is not None and other != unit.unit_id:
+                joined = tied[unit.unit_id] | tied[other]
+                for member in joined:
+                    tied[member] = joined
+    return [
+        msgspec.structs.replace(
+            unit,
+            depends_on=needs[unit.unit_id],
+            tied_to=[
+                other.unit_id
+                for other in units
+                if other.unit_id in tied[unit.unit_id] and other.unit_id != unit.unit_id
+            ],
+            foreign_keys=_pointed(unit, units, by_source),
+        )
+        for unit in units
+    ]
+
+
+def _pointed(
+    unit: UnitPlan, units: Sequence[UnitPlan], by_source: dict[tuple[str, str], str]
+) -> list[ForeignKeyPlan]:
+    """The foreign keys to make, pointing to where the other tables of the task go."""
+    plans = {other.unit_id: other for other in units}
+    result = []
+    for key in unit.foreign_keys:
+        name = (key.schema or "", key.table if key.schema else key.table.lower())
+        other = plans.get(by_source.get(name, ""))
+        if other is not None:
+            result.append(
+                msgspec.structs.replace(key, schema=other.target_schema, table=other.target_table)
+            )
+    return result
+
+
+def _in_order(units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """Tables that others point to come first; otherwise the order in which they were written."""
+    by_id = {unit.unit_id: unit for unit in units}
+    known = {unit.unit_id: [other for other in unit.depends_on if other in by_id] for unit in units}
+    sorter = TopologicalSorter(known)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        # A circle has no first table: one of its edges is let go, the rest still orders.
+        before, after = error.args[1][0], error.args[1][1]
+        cut = [
+            msgspec.structs.replace(u, depends_on=[d for d in u.depends_on if d != before])
+            if u.unit_id == after
+            else u
+            for u in units
+        ]
+        if cut == list(units):
+            return list(units)
+        return _in_order(cut)
+    result: list[UnitPlan] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=lambda unit_id: by_id[unit_id].ordinal)
+        result += [by_id[unit_id] for unit_id in ready]
+        sorter.done(*ready)
+    return [msgspec.structs.replace(unit, ordinal=n) for n, unit in enumerate(result)]

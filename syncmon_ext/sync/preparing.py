@@ -1,0 +1,123 @@
+"""Beginning a unit, or going on with it: its landing table, its upper end, what is committed."""
+# ruff: noqa: S608  # names are quoted by sync.quoting; values are bound or quoted by the driver
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from syncmon_ext.model.chunk import KeyValue
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import CopyFailed, LossyCopy
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import checkpoint, chunks, fence, names, ranges, staging, unit_row
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import READER, AnySession
+from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import relation, shown
+from syncmon_ext.sync.results import UnitMark
+from syncmon_ext.sync.unit_row import UnitRow
+
+# Counting a table up to this size takes less than a second or two; above, an estimate has to do.
+COUNT_ROWS: Final = 5_000_000
+COUNT_BYTES: Final = 1 << 30
+
+
+def prepare(
+    source: Connection, target: Connection, own: Ownership, unit: UnitPlan, snapshot: str | None
+) -> UnitMark:
+    """Make what is missing and tell where the unit stands; called again it changes nothing."""
+    _refuse(unit)
+    with (
+        reading(source, snapshot) as origin,
+        sessions.opened(target, own.application_name) as session,
+    ):
+        epoch = _epoch(own, unit, snapshot)
+        row = unit_row.found(session, own, unit.unit_id)
+        restarted = row is not None and not row.swapped and row.epoch != epoch
+        if row is None or restarted:
+            row = UnitRow(
+                staging=None if unit.direct else names.staging(own, unit),
+                upper=chunks.upper(origin, unit),
+                epoch=epoch,
+                swapped=False,
+                rows_swapped=None,
+            )
+            _begin(session, own, unit, row)
+        done = checkpoint.committed(session, own, unit.unit_id)
+        return UnitMark(
+            unit_id=unit.unit_id,
+            upper=row.upper,
+            committed=chunks.ordered(origin, unit, ranges.merged(done)),
+            chunks_committed=len(done),
+            swapped=row.swapped,
+            rows_swapped=row.rows_swapped,
+            rows_total=row.rows_swapped if row.swapped else _total(origin, unit, row.upper),
+            restarted=restarted,
+        )
+
+
+def _refuse(unit: UnitPlan) -> None:
+    if not unit.errors:
+        return
+    table = shown(unit.source_schema, unit.source_table)
+    kind = LossyCopy if any("allow_lossy" in error for error in unit.errors) else CopyFailed
+    raise kind(f"table {table}: {'; '.join(unit.errors)}")
+
+
+def _epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
+    """What the order of the chunks hangs on: nothing for a key, else the snapshot or the worker."""
+    if unit.chunk_method == "ctid":
+        return snapshot or f"token {own.token}"
+    return f"token {own.token}" if unit.chunk_method == "rowid" else ""
+
+
+def _begin(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow) -> None:
+    with session.transaction():
+        if row.staging is not None:
+            session.change(f"DROP TABLE IF EXISTS {relation(unit.target_schema, row.staging)}")
+        elif checkpoint.committed(session, own, unit.unit_id):
+            raise CopyFailed(
+                f"table {shown(unit.target_schema, unit.target_table)}: rows of this run are in the "
+                "target already, and the order they were read in is gone",
+                hint="remove them and start fresh, or copy without direct",
+            )
+        session.run_change(checkpoint.removed(session.dialect, own, unit.unit_id))
+        session.run_change(unit_row.removed(session.dialect, own, unit.unit_id))
+        staging.create(session, own, unit)
+        session.run_change(unit_row.added(session.dialect, own, unit, row))
+        fence.check(session, own, [unit])
+        fault_point("prepare.before_commit")
+    fault_point("prepare.after_commit")
+
+
+@contextmanager
+def reading(source: Connection, snapshot: str | None) -> Iterator[AnySession]:
+    """A session that reads the source, in the snapshot where there is one."""
+    with sessions.opened(source, READER) as session:
+        if isinstance(session, PostgresSession):
+            with session.reading(snapshot):
+                yield session
+        else:
+            yield session
+
+
+def _total(session: AnySession, unit: UnitPlan, upper: KeyValue | None) -> int | None:
+    """The rows up to ``upper``, where the table is small enough to be counted."""
+    table = relation(unit.source_schema, unit.source_table)
+    if isinstance(session, PostgresSession):
+        if unit.rows_total is not None and unit.rows_total > COUNT_ROWS:
+            return None
+        size = session.execute("SELECT pg_table_size(%s::regclass)", (table,))[0][0]
+        if size > COUNT_BYTES:
+            return None
+        where = ranges.where(unit, None, upper, session.literal)
+        return int(session.execute(f"SELECT count(*) FROM {table}{where}")[0][0])
+    if session.path.stat().st_size > COUNT_BYTES:
+        return None
+    bind = ranges.Binder()
+    where = ranges.where(unit, None, upper, bind)
+    return int(session.execute(f"SELECT count(*) FROM {table}{where}", bind.values)[0][0])

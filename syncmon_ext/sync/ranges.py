@@ -1,0 +1,101 @@
+"""Key ranges: as SQL that the key's index answers, and as a set whose gaps are what is left to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import filters
+from syncmon_ext.sync.keys import unpacked
+from syncmon_ext.sync.quoting import ident
+
+LAST_LINE: Final = 65_535  # above any line pointer of a heap page: the end of a block
+
+
+def key_terms(unit: UnitPlan, alias: str = "") -> list[str]:
+    """The key's columns with the collation of the index, as its index is asked for."""
+    prefix = f"{alias}." if alias else ""
+    return [
+        prefix + ident(name) + (f" COLLATE {ident(collation)}" if collation else "")
+        for name, collation in zip(unit.key, unit.key_collations, strict=True)
+    ]
+
+
+def conditions(
+    unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Callable[[Any], str]
+) -> list[str]:
+    """``(low, high]`` as conditions to be joined with AND; ``bind`` gives the text of a value."""
+    found = []
+    if low is not None:
+        found.append(_compare(unit, ">", low, bind))
+    if high is not None:
+        found.append(_compare(unit, "<=", high, bind))
+    return found
+
+
+def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Callable[[Any], str]) -> str:
+    if unit.chunk_method == "ctid":
+        return f"ctid {operator} '({key[0]},{LAST_LINE})'::tid"
+    values = [bind(value) for value in unpacked(key)]
+    terms = key_terms(unit)
+    if len(terms) == 1:
+        return f"{terms[0]} {operator} {values[0]}"
+    return f"({', '.join(terms)}) {operator} ({', '.join(values)})"
+
+
+def where(
+    unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Callable[[Any], str]
+) -> str:
+    """The WHERE clause of a chunk: its range and the unit's filter; empty where it is all rows."""
+    parts = conditions(unit, low, high, bind) + filters.predicate(unit.where, bind)
+    return f" WHERE {' AND '.join(parts)}" if parts else ""
+
+
+class Binder:
+    """Collects values for a driver's placeholders."""
+
+    def __init__(self, placeholder: str = "?") -> None:
+        self.placeholder = placeholder
+        self.values: list[Any] = []
+
+    def __call__(self, value: Any) -> str:
+        self.values.append(value)
+        return self.placeholder
+
+
+def merged(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Neighbouring chunks joined, with the sums of their rows and bytes; in no order."""
+    by_low = {_name(chunk.low): chunk for chunk in chunks}
+    ends = {_name(chunk.high) for chunk in chunks if chunk.high is not None}
+    result = []
+    for chunk in chunks:
+        if chunk.low is not None and _name(chunk.low) in ends:
+            continue
+        rows, size, last = chunk.rows or 0, chunk.bytes or 0, chunk
+        while last.high is not None and (following := by_low.get(_name(last.high))) is not None:
+            rows, size = rows + (following.rows or 0), size + (following.bytes or 0)
+            last = following
+        result.append(Chunk(low=chunk.low, high=last.high, rows=rows, bytes=size))
+    return result
+
+
+def _name(key: KeyValue | None) -> str:
+    return repr(key)
+
+
+def gaps(
+    committed: Sequence[Chunk], upper: KeyValue | None
+) -> list[tuple[KeyValue | None, KeyValue | None]]:
+    """What is left of ``(start, upper]``: the complement of merged ranges in the key's order."""
+    left: list[tuple[KeyValue | None, KeyValue | None]] = []
+    position: KeyValue | None = None
+    for chunk in committed:
+        if chunk.low != position:
+            left.append((position, chunk.low))
+        position = chunk.high
+        if position == upper:
+            return left
+    left.append((position, upper))
+    return left

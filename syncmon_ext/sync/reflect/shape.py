@@ -1,0 +1,96 @@
+"""The shape of a table: what the plan needs to know of it, whatever the database."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+
+class ColumnShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A column. ``type`` is as the database writes it, with its modifier."""
+
+    name: str
+    type: str
+    base: str  # the type without modifier; of SQLite: the affinity
+    nullable: bool
+    collation: str | None = None  # None: the type's default
+    default: str | None = None
+    identity: bool = False  # identity, serial or AUTOINCREMENT
+    generated: str | None = None  # the expression, for a column that the database computes
+    kind: str = (
+        ""  # PostgreSQL's typtype: b(ase), e(num), c(omposite), d(omain), r(ange), m(ultirange)
+    )
+    user_defined: bool = False  # the type is not the database's own
+
+
+class KeyShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A unique index in the order and collation of its columns."""
+
+    name: str
+    columns: list[str]
+    collations: list[str | None]  # where they differ from the columns' own: unusable
+    primary: bool
+    usable: bool  # every column is NOT NULL, plain and sorted in its own collation
+
+
+class IndexShape(msgspec.Struct, frozen=True, kw_only=True):
+    """An index as it can be made again: plain columns only."""
+
+    name: str
+    columns: list[str]
+    unique: bool
+    primary: bool = False
+    sql: str | None = None  # SQLite: the CREATE statement of an index that has one
+
+
+class ForeignKeyShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign key from this table."""
+
+    name: str
+    columns: list[str]
+    schema: str | None
+    table: str
+    references: list[str]
+    on_delete: str = ""
+    on_update: str = ""
+
+
+class InboundShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign key of another table (or of this) that points here."""
+
+    schema: str | None
+    table: str
+    on_delete: str
+
+
+class TableShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A table or a view as it stands now."""
+
+    schema: str | None
+    name: str
+    kind: str  # table, view, partitioned, virtual, foreign
+    columns: list[ColumnShape]
+    keys: list[KeyShape] = []
+    indexes: list[IndexShape] = []
+    lost_indexes: list[str] = []  # indexes with expressions, predicates or methods of their own
+    foreign_keys: list[ForeignKeyShape] = []
+    inbound: list[InboundShape] = []
+    rowid: str | None = None  # SQLite: the name that reaches the rowid
+    strict: bool = False  # SQLite: STRICT
+    sql: str | None = None  # SQLite: the CREATE statement
+    rows: int | None = None
+    rows_is_estimate: bool = True
+    width_bytes: float | None = None
+    dependents: list[str] = []  # what hangs on the table and would not survive a rename
+    triggers: list[str] = []  # row triggers that fire on an insert
+
+    def column(self, name: str) -> ColumnShape | None:
+        """The column of that name."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the columns and keys; what may change during a run is not in it."""
+        stable = [self.kind, self.columns, self.keys]
+        return hashlib.sha256(msgspec.json.encode(stable)).hexdigest()[:16]

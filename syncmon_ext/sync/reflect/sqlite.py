@@ -1,0 +1,202 @@
+"""The shape of a SQLite table.
+
+SQLite does not list the collation of a column, only that of an index: whoever compares by an index
+writes its collation out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.reflect.shape import (
+    ColumnShape,
+    ForeignKeyShape,
+    InboundShape,
+    IndexShape,
+    KeyShape,
+    TableShape,
+)
+
+_ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
+COLLATIONS: Final = ("BINARY", "NOCASE", "RTRIM")  # the ones that are always there
+
+
+def affinity(declared: str) -> str:
+    """The affinity of a declared type (SQLite, "Datatypes", section 3.1)."""
+    name = declared.upper()
+    if "INT" in name:
+        return "INTEGER"
+    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
+        return "TEXT"
+    if "BLOB" in name or not name:
+        return "BLOB"
+    if any(word in name for word in ("REAL", "FLOA", "DOUB")):
+        return "REAL"
+    return "NUMERIC"
+
+
+def reflect(session: SqliteSession, table: str) -> TableShape | None:
+    """The shape of ``table``; None where there is none."""
+    found = session.execute(
+        "SELECT name, type, sql FROM sqlite_schema WHERE type IN ('table', 'view') "
+        "AND name = ? COLLATE NOCASE",
+        (table,),
+    )
+    if not found:
+        return None
+    name, kind, sql = found[0]
+    listed = session.execute(
+        "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = 'main'", (name,)
+    )
+    without_rowid, strict = (bool(listed[0][1]), bool(listed[0][2])) if listed else (False, False)
+    if listed and listed[0][0] == "virtual":
+        kind = "virtual"
+    info = session.execute(
+        'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)', (name,)
+    )
+    primary = [row[0] for row in sorted((r for r in info if r[4]), key=lambda r: r[4])]
+    alias = kind == "table" and not without_rowid and _rowid_alias(session, name, info)
+    autoincrement = bool(re.search(r"\bAUTOINCREMENT\b", sql or "", re.IGNORECASE))
+    columns = [
+        ColumnShape(
+            name=column,
+            type=declared,
+            base=affinity(declared) if not (strict and declared.upper() == "ANY") else "BLOB",
+            nullable=not (notnull or (pk and (without_rowid or alias))),
+            default=default,
+            identity=bool(pk and alias and autoincrement),
+            generated="yes" if hidden in (2, 3) else None,
+        )
+        for column, declared, notnull, default, pk, hidden in info
+        if hidden != 1
+    ]
+    names = {column.name.lower() for column in columns}
+    rowid = None
+    if kind == "table" and not without_rowid:
+        rowid = next((n for n in _ROWID_NAMES if n not in names), None)
+    keys, indexes, lost = _indexes(session, name, columns)
+    if alias:
+        keys.insert(
+            0,
+            KeyShape(name="rowid", columns=primary, collations=[None], primary=True, usable=True),
+        )
+        indexes.insert(0, IndexShape(name="", columns=primary, unique=True, primary=True))
+    triggers = [
+        row[0]
+        for row in session.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE",
+            (name,),
+        )
+    ]
+    return TableShape(
+        schema=None,
+        name=name,
+        kind=kind,
+        columns=columns,
+        keys=keys,
+        indexes=indexes,
+        lost_indexes=lost,
+        foreign_keys=_foreign_keys(session, name, primary),
+        inbound=_inbound(session, name) if kind == "table" else [],
+        rowid=rowid,
+        strict=strict,
+        sql=sql,
+        triggers=triggers,
+    )
+
+
+def _rowid_alias(session: SqliteSession, table: str, info: list[tuple[object, ...]]) -> bool:
+    """True where the primary key is the rowid: INTEGER PRIMARY KEY, which has no index of its own."""
+    keys = [row for row in info if row[4]]
+    if len(keys) != 1 or str(keys[0][1]).upper() != "INTEGER":
+        return False
+    own = session.execute("SELECT count(*) FROM pragma_index_list(?) WHERE origin = 'pk'", (table,))
+    return not own[0][0]
+
+
+def _indexes(
+    session: SqliteSession,
+    table: str,
+    columns: list[ColumnShape],
+) -> tuple[list[KeyShape], list[IndexShape], list[str]]:
+    keys: list[KeyShape] = []
+    indexes: list[IndexShape] = []
+    lost: list[str] = []
+    nullable = {column.name: column.nullable for column in columns}
+    for name, unique, origin, partial in session.execute(
+        'SELECT name, "unique", origin, partial FROM pragma_index_list(?) ORDER BY seq DESC',
+        (table,),
+    ):
+        parts = session.execute(
+            'SELECT name, "desc", coll FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno',
+            (name,),
+        )
+        names = [part[0] for part in parts]
+        own = origin == "c"
+        made = session.execute(
+            "SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", (name,)
+        )
+        sql = made[0][0] if own and made else None
+        if partial or any(part is None for part in names):
+            lost.append(name)
+            indexes.append(IndexShape(name=name, columns=[], unique=bool(unique), sql=sql))
+            continue
+        primary = origin == "pk"
+        if unique:
+            keys.append(
+                KeyShape(
+                    name=name,
+                    columns=names,
+                    collations=[part[2] for part in parts],
+                    primary=primary,
+                    usable=all(
+                        not nullable[n] and not desc and coll.upper() in COLLATIONS
+                        for n, desc, coll in parts
+                    ),
+                )
+            )
+        indexes.append(
+            IndexShape(
+                name=name if own else "",
+                columns=names,
+                unique=bool(unique),
+                primary=primary,
+                sql=sql,
+            )
+        )
+    keys.sort(key=lambda key: not key.primary)
+    return keys, indexes, lost
+
+
+def _foreign_keys(session: SqliteSession, table: str, primary: list[str]) -> list[ForeignKeyShape]:
+    rows = session.execute(
+        'SELECT id, "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list(?) '
+        "ORDER BY id, seq",
+        (table,),
+    )
+    found: list[ForeignKeyShape] = []
+    for number in dict.fromkeys(row[0] for row in rows):
+        parts = [row for row in rows if row[0] == number]
+        found.append(
+            ForeignKeyShape(
+                name="",
+                columns=[part[2] for part in parts],
+                schema=None,
+                table=parts[0][1],
+                references=[part[3] for part in parts if part[3] is not None],
+                on_update=parts[0][4] if parts[0][4] != "NO ACTION" else "",
+                on_delete=parts[0][5] if parts[0][5] != "NO ACTION" else "",
+            )
+        )
+    return found
+
+
+def _inbound(session: SqliteSession, table: str) -> list[InboundShape]:
+    rows = session.execute(
+        "SELECT DISTINCT s.name, f.on_delete FROM sqlite_schema s, pragma_foreign_key_list(s.name) f "
+        "WHERE s.type = 'table' AND f.\"table\" = ? COLLATE NOCASE",
+        (table,),
+    )
+    return [InboundShape(schema=None, table=name, on_delete=rule) for name, rule in rows]

@@ -1,0 +1,64 @@
+"""What the jobs answer, beside plans and chunks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from syncmon_ext.model.chunk import Chunk, KeyValue
+
+
+class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a unit stands in its target."""
+
+    unit_id: str
+    upper: (
+        KeyValue | None
+    )  # the fixed upper end of the key range; None: one chunk, open on both sides
+    committed: list[Chunk]  # merged ranges in the key's order, with rows and bytes
+    chunks_committed: int
+    swapped: bool
+    rows_swapped: int | None
+    rows_total: int | None  # exact, where that is cheap to know
+    restarted: bool = False  # rows of an earlier attempt were dropped: their order is gone
+
+
+class SwapResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit whose rows are in place."""
+
+    unit_id: str
+    rows: int
+    warnings: list[str] = []  # what could not be made in the target beside the rows
+
+
+class Discarded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stop did to a unit; ``kept``: rows of this run stay in the target table."""
+
+    unit_id: str
+    kept: bool
+    rows_kept: int
+
+
+class ConnectionCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of a connection test."""
+
+    name: str
+    dialect: str
+    version: str
+    ok: bool
+    message: str
+    seconds: float
+
+
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run left in a target: a fence, and perhaps a staging table and its checkpoints."""
+
+    store_id: str
+    task_id: str
+    run_id: str
+    schema: str | None
+    table: str
+    staging: str | None
+    chunks: int
+    rows: int
+    swapped: bool
+    finished: bool

@@ -1,0 +1,39 @@
+"""A route: how the rows of a chunk travel for a pair of databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync.databases.sessions import AnySession
+
+
+class Landed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route did: rows as each side counted them, and where the time went."""
+
+    rows_read: int
+    rows: int
+    bytes: int
+    source_seconds: float
+    transfer_seconds: float
+    target_seconds: float
+
+
+# Copies one chunk into ``table`` of the target's schema, within the target's open transaction.
+Copier = Callable[[UnitPlan, Chunk, str], Landed]
+
+
+class Route(Protocol):
+    """Opens the way; what it yields is called inside the target's transaction."""
+
+    def __call__(
+        self, source: Connection, target: AnySession, snapshot: str | None
+    ) -> AbstractContextManager[Copier]:
+        """A copier for the time of a block."""
+        ...

@@ -1,0 +1,125 @@
+"""SQLite to PostgreSQL: checked rows of SQLite written with COPY."""
+# ruff: noqa: S608  # names are quoted by sync.quoting; values are bound
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Final
+
+from psycopg import copy as psycopg_copy
+
+from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import ranges, throttle
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import READER, AnySession
+from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.quoting import columns, ident, relation
+from syncmon_ext.sync.routes.base import Copier, Landed
+from syncmon_ext.sync.storage_checks import Checks
+
+BATCH_ROWS: Final = 5_000  # between two looks at the pace; rows are never held
+SAMPLE_EVERY: Final = 16  # reads whose time is taken: each costs as much as a small row
+
+
+class CountingWriter(psycopg_copy.LibpqWriter):
+    """Counts what goes to the server, and the time it takes to hand it over."""
+
+    def __init__(self, cursor: Any) -> None:
+        super().__init__(cursor)
+        self.bytes = 0
+        self.seconds = 0.0
+
+    def write(self, data: Any) -> None:
+        """Send a buffer."""
+        started = time.perf_counter()
+        super().write(data)
+        self.seconds += time.perf_counter() - started
+        self.bytes += len(data)
+
+
+@contextmanager
+def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Copier]:
+    """A copier; ``snapshot`` does not exist in SQLite."""
+    if not isinstance(target, PostgresSession):
+        raise TypeError("this route ends in PostgreSQL")
+    if snapshot is not None:
+        raise ValueError("SQLite has no snapshots to read from")
+    with sessions.opened(source, READER) as reading:
+        if not isinstance(reading, SqliteSession):
+            raise TypeError("this route begins in SQLite")
+
+        def copy(unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
+            return _copied(reading, target, unit, chunk, table)
+
+        yield copy
+
+
+def _copied(
+    source: SqliteSession, target: PostgresSession, unit: UnitPlan, chunk: Chunk, table: str
+) -> Landed:
+    checks = Checks(source, unit)
+    bind = ranges.Binder()
+    where = ranges.where(unit, chunk.low, chunk.high, bind)
+    select = f"SELECT {checks.selected()} FROM {ident(unit.source_table)}{where}"
+    names = columns(column.name for column in unit.copied)
+    statement = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN"
+    pacer = throttle.Pacer()
+    started = time.perf_counter()
+    slept = 0.0
+    rows_read = 0
+    sampled = 0.0
+    with source.guard():
+        try:
+            rows = source.raw.execute(select, bind.values)
+            fault_point("chunk.read")
+            with target.guard(), target.raw.cursor() as cursor:
+                writer = CountingWriter(cursor)
+                with cursor.copy(statement.encode(), writer=writer) as copy:
+                    while True:
+                        batch, sent = pacer.batch_rows(BATCH_ROWS), writer.bytes
+                        count, seconds = _write(rows, copy, batch)
+                        rows_read += count
+                        sampled += seconds
+                        slept += pacer.spend(count, writer.bytes - sent)
+                        if count < batch:
+                            break
+                landed = cursor.rowcount
+        except BaseException:
+            if checks.failed is not None:
+                raise checks.failed from None
+            raise
+    total = time.perf_counter() - started - slept
+    source_seconds = min(total, sampled * SAMPLE_EVERY)
+    return Landed(
+        rows_read=rows_read,
+        rows=landed,
+        bytes=writer.bytes,
+        source_seconds=source_seconds,
+        transfer_seconds=max(0.0, total - source_seconds - writer.seconds),
+        target_seconds=writer.seconds,
+    )
+
+
+def _write(rows: Any, copy: psycopg_copy.Copy, limit: int) -> tuple[int, float]:
+    """Write up to ``limit`` rows; gives their number and the time of the reads that were sampled."""
+    count, seconds, clock = 0, 0.0, time.perf_counter
+    write = copy.write_row
+    while count < limit:
+        started = clock()
+        row = next(rows, None)
+        seconds += clock() - started
+        if row is None:
+            return count, seconds
+        write(row)
+        count += 1
+        for row in islice(rows, min(SAMPLE_EVERY - 1, limit - count)):
+            write(row)
+            count += 1
+    return count, seconds

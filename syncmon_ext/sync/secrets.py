@@ -1,0 +1,63 @@
+"""Secrets: a reference becomes a value here, in the job that connects, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from syncmon_ext.model.connection import SecretReference
+from syncmon_ext.model.errors import SecretUnresolved
+
+
+def resolve(reference: SecretReference, connection: str) -> str:
+    """The secret that ``reference`` points to; ``connection`` is named when it leads nowhere.
+
+    Raises SecretUnresolved.
+    """
+    if reference.env is not None:
+        value = os.environ.get(reference.env)
+        if value is None:
+            raise SecretUnresolved(
+                f"the password of connection {connection} is not there: environment variable "
+                f"{reference.env} is not set",
+                hint=f"set {reference.env} where the worker is started, then start the task again",
+            )
+        return value
+    if reference.file is not None:
+        path = Path(reference.file).expanduser()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretUnresolved(
+                f"the password of connection {connection} is not there: file {path} cannot be read "
+                f"({type(error).__name__})",
+                hint="make the file readable for the worker's user; its first line is the password",
+            ) from error
+        return lines[0] if lines else ""
+    return _from_keyring(reference.keyring or "", connection)
+
+
+def _from_keyring(entry: str, connection: str) -> str:
+    service, _, user = entry.partition("/")
+    try:
+        import keyring  # type: ignore[import-not-found,unused-ignore]  # optional: only for this kind
+    except ImportError as error:
+        raise SecretUnresolved(
+            f"the password of connection {connection} is in the keyring ({entry}), and the package "
+            "keyring is not installed",
+            hint="pip install keyring, or use env or file",
+        ) from error
+    try:
+        value = keyring.get_password(service, user)
+    except Exception as error:  # keyring's backends raise what they like
+        raise SecretUnresolved(
+            f"the password of connection {connection} is not there: the keyring answered "
+            f"{type(error).__name__} for {entry}",
+            hint="unlock the keyring, or use env or file",
+        ) from error
+    if value is None:
+        raise SecretUnresolved(
+            f"the password of connection {connection} is not there: the keyring has no entry {entry}",
+            hint=f"keyring set {service} {user}",
+        )
+    return str(value)

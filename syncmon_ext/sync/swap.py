@@ -1,0 +1,133 @@
+"""The swap: one last transaction that puts the rows of a unit, or of units tied together, in place."""
+# ruff: noqa: S608  # names are quoted by sync.quoting
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import CopyFailed, CountMismatch
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.task import Mode
+from syncmon_ext.sync import (
+    checkpoint,
+    fence,
+    names,
+    ranges,
+    staging,
+    swap_postgresql,
+    swap_sqlite,
+    unit_row,
+)
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import columns, relation, shown
+from syncmon_ext.sync.results import SwapResult
+
+
+def index(target: Connection, own: Ownership, unit: UnitPlan) -> None:
+    """Make keys and indexes of the landing table, before the swap's short transaction."""
+    with sessions.opened(target, own.application_name) as session:
+        row = unit_row.found(session, own, unit.unit_id)
+        if row is not None and row.swapped:
+            return
+        with session.transaction():
+            staging.build_indexes(session, own, unit)
+            fence.check(session, own, [unit])
+
+
+def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[SwapResult]:
+    """Put the rows of ``units`` in place together; a second call finds it done."""
+    fault_point("swap.begin")
+    with sessions.opened(target, own.application_name) as session:
+        results: list[SwapResult] = []
+        with session.transaction():
+            if isinstance(session, PostgresSession):
+                swap_postgresql.set_patience(session)
+            rows = {unit.unit_id: _complete(session, own, unit) for unit in units}
+            waiting = [unit for unit in units if not rows[unit.unit_id][0]]
+            warnings = _put(session, own, waiting, {k: n for k, (_, n) in rows.items()})
+            for unit in waiting:
+                done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id][1])
+                session.run_change(done)
+            results = [
+                SwapResult(
+                    unit_id=unit.unit_id,
+                    rows=rows[unit.unit_id][1],
+                    warnings=warnings.get(unit.unit_id, []),
+                )
+                for unit in units
+            ]
+            fence.check(session, own, units)
+            fault_point("swap.before_commit")
+        fault_point("swap.after_commit")
+        return results
+
+
+def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> tuple[bool, int]:
+    """Whether the unit is in place already, and its rows; raises where a chunk is missing."""
+    row = unit_row.found(session, own, unit.unit_id)
+    table = shown(unit.target_schema, unit.target_table)
+    if row is None:
+        raise CopyFailed(f"table {table}: the target knows nothing of this run", hint="start fresh")
+    if row.swapped:
+        return True, row.rows_swapped or 0
+    merged = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
+    if len(merged) != 1 or merged[0].low is not None or merged[0].high != row.upper:
+        raise CountMismatch(
+            f"table {table}: its committed chunks do not cover the key's whole range",
+            hint="start the task again: the missing ranges are copied",
+        )
+    return False, merged[0].rows or 0
+
+
+def _put(
+    session: AnySession, own: Ownership, units: Sequence[UnitPlan], rows: dict[str, int]
+) -> dict[str, list[str]]:
+    """Old rows go from the tables that point to others first; new ones come the other way."""
+    moved = [unit for unit in units if _is_moved(session, unit)]
+    for unit in reversed(moved):
+        if isinstance(session, PostgresSession):
+            swap_postgresql.lock(session, unit)
+        if unit.mode is Mode.REPLACE:
+            session.change(f"DELETE FROM {relation(unit.target_schema, unit.target_table)}")
+    warnings: dict[str, list[str]] = {}
+    for unit in units:
+        if unit in moved:
+            _move(session, own, unit, rows[unit.unit_id])
+        elif unit.swap != "direct":
+            if isinstance(session, PostgresSession):
+                swap_postgresql.rename(session, own, unit)
+            else:
+                swap_sqlite.rename(session, own, unit)
+    for unit in units:
+        if isinstance(session, PostgresSession):
+            warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)
+            swap_postgresql.set_sequences(session, unit)
+    return warnings
+
+
+def _is_moved(session: AnySession, unit: UnitPlan) -> bool:
+    if unit.swap == "rename" and isinstance(session, PostgresSession):
+        return swap_postgresql.hangs(session, unit)
+    return unit.swap == "move"
+
+
+def _move(session: AnySession, own: Ownership, unit: UnitPlan, expected: int) -> None:
+    stage = relation(unit.target_schema, names.staging(own, unit))
+    listed = columns(column.name for column in unit.copied)
+    overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
+    moved = session.change(
+        f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
+        f"SELECT {listed} FROM {stage}"
+    )
+    if moved != expected:
+        raise CountMismatch(
+            f"table {shown(unit.target_schema, unit.target_table)}: {expected} rows were copied and "
+            f"{moved} came into the table",
+            hint="a trigger or a rule of the target may drop rows; the table is as it was",
+        )
+    session.change(f"DROP TABLE {stage}")

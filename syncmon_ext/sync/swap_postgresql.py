@@ -1,0 +1,109 @@
+"""The swap in PostgreSQL: names, foreign keys and sequences."""
+# ruff: noqa: S608  # names are quoted by sync.quoting
+
+from __future__ import annotations
+
+from typing import Final
+
+from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.model.plan import ForeignKeyPlan, UnitPlan
+from syncmon_ext.sync import names, staging
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import columns, ident, relation
+from syncmon_ext.sync.reflect.postgresql import reflect
+
+LOCK_SECONDS: Final = 10  # everyone queues behind a swap that waits: it gives up and comes again
+
+
+def set_patience(session: PostgresSession) -> None:
+    """Bound the wait for locks in this transaction."""
+    session.change(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+
+
+def lock(session: PostgresSession, unit: UnitPlan) -> None:
+    """Keep other writers out; readers go on."""
+    table = relation(unit.target_schema, unit.target_table)
+    session.change(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def hangs(session: PostgresSession, unit: UnitPlan) -> bool:
+    """True where something hangs on the target by now that a rename would lose."""
+    shape = reflect(session, unit.target_schema, unit.target_table)
+    if shape is None:
+        raise CopyFailed(f"target table {unit.target_table} is gone", hint="start the task fresh")
+    return bool(shape.dependents)
+
+
+def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
+    """Put the staging table in the place of the target, which may not exist."""
+    stage = names.staging(own, unit)
+    source = relation(unit.target_schema, stage)
+    if unit.swap == "create":
+        if staging.exists(session, unit.target_schema, unit.target_table):
+            raise CopyFailed(
+                f"table {unit.target_table} was made by somebody else while it was copied",
+                hint="start the task fresh",
+            )
+        session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
+        return
+    target = relation(unit.target_schema, unit.target_table)
+    session.change(f"LOCK TABLE {target} IN ACCESS EXCLUSIVE MODE")
+    staging.build_indexes(session, own, unit)  # those that were added since
+    listed = staging.postgresql_indexes(session, unit.target_schema, unit.target_table)
+    session.change(f"DROP TABLE {target}")
+    session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
+    for name, _, _ in listed:
+        provisional = relation(unit.target_schema, names.provisional_index(stage, name))
+        session.change(f"ALTER INDEX {provisional} RENAME TO {ident(name)}")
+
+
+def add_foreign_keys(session: PostgresSession, unit: UnitPlan) -> list[str]:
+    """Make the foreign keys of a new table; gives what could not be made, and why."""
+    warnings = []
+    for number, key in enumerate(unit.foreign_keys):
+        if not staging.exists(session, key.schema, key.table):
+            warnings.append(f"foreign key to {key.table} was not made: the table is not there")
+            continue
+        point = f"syncmon_foreign_key_{number}"
+        session.change(f"SAVEPOINT {point}")
+        try:
+            session.change(_foreign_key(unit, key))
+        except CopyFailed as error:
+            session.change(f"ROLLBACK TO SAVEPOINT {point}")
+            warnings.append(f"foreign key to {key.table} was not made: {error.message}")
+        session.change(f"RELEASE SAVEPOINT {point}")
+    return warnings
+
+
+def _foreign_key(unit: UnitPlan, key: ForeignKeyPlan) -> str:
+    parts = [f"ALTER TABLE {relation(unit.target_schema, unit.target_table)} ADD"]
+    if key.name:
+        parts.append(f"CONSTRAINT {ident(key.name)}")
+    parts.append(
+        f"FOREIGN KEY ({columns(key.columns)}) REFERENCES {relation(key.schema, key.table)}"
+    )
+    if key.references:
+        parts.append(f"({columns(key.references)})")
+    if key.on_delete:
+        parts.append(f"ON DELETE {key.on_delete}")
+    if key.on_update:
+        parts.append(f"ON UPDATE {key.on_update}")
+    if not key.validate:
+        parts.append("NOT VALID")
+    return " ".join(parts)
+
+
+def set_sequences(session: PostgresSession, unit: UnitPlan) -> None:
+    """Let the sequences of the copied columns go on after the highest value that is there."""
+    table = relation(unit.target_schema, unit.target_table)
+    for column in unit.copied:
+        rows = session.execute("SELECT pg_get_serial_sequence(%s, %s)", (table, column.name))
+        sequence = rows[0][0]
+        if sequence is None:
+            continue
+        session.execute(
+            f"SELECT setval('{sequence.replace(chr(39), chr(39) * 2)}'::regclass, top) "
+            f"FROM (SELECT max({ident(column.name)})::bigint AS top FROM {table}) AS t, "
+            f"{sequence} AS s WHERE top IS NOT NULL AND top >= s.last_value AND top > 0"
+        )

@@ -1,0 +1,37 @@
+"""The swap in SQLite: the staging table takes the name; indexes and triggers come back by their text."""
+
+from __future__ import annotations
+
+from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import names, staging
+from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import ident
+
+
+def rename(session: SqliteSession, own: Ownership, unit: UnitPlan) -> None:
+    """Put the staging table in the place of the target, which may not exist."""
+    stage = ident(names.staging(own, unit))
+    target = ident(unit.target_table)
+    there = staging.exists(session, None, unit.target_table)
+    if unit.swap == "create":
+        if there:
+            raise CopyFailed(
+                f"table {unit.target_table} was made by somebody else while it was copied",
+                hint="start the task fresh",
+            )
+        session.change(f"ALTER TABLE {stage} RENAME TO {target}")
+        return
+    hanging = [
+        row[0]
+        for row in session.execute(
+            "SELECT sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL "
+            "AND tbl_name = ? COLLATE NOCASE ORDER BY type, rowid",
+            (unit.target_table,),
+        )
+    ]
+    session.change(f"DROP TABLE {target}")
+    session.change(f"ALTER TABLE {stage} RENAME TO {target}")
+    for statement in hanging:
+        session.change(statement)

@@ -1,0 +1,256 @@
+"""The plan of one table: everything that its copy and its swap need to know."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
+from syncmon_ext.model.task import Mode, TableSpec, TaskSpec
+from syncmon_ext.sync import columns, filters, keys
+from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.quoting import shown
+from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
+from syncmon_ext.sync.reflect.tables import reflect, similar_names
+
+NAME_BYTES: Final = 63  # PostgreSQL cuts longer names, which would make two of them one
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a unit goes."""
+
+    dialect: str
+    schema: str | None
+    table: str
+    shape: TableShape | None
+    schema_exists: bool
+
+
+def planned(
+    session: AnySession, spec: TaskSpec, table: TableSpec, ordinal: int, place: Place
+) -> tuple[UnitPlan, TableShape | None]:
+    """The plan of one table, with the shape of its source; ``errors`` say why it cannot be copied."""
+    shape = reflect(session, table.schema, table.name)
+    if shape is None:
+        near = similar_names(session, table.schema, table.name)
+        hint = f"; there is {', '.join(near)}" if near else ""
+        error = f"no table {shown(table.schema, table.name)} in {session.name}{hint}"
+        return _broken(spec, table, ordinal, place, error), None
+    errors: list[str] = []
+    warnings: list[str] = []
+    if table.name.lower().startswith("_syncmon"):
+        errors.append(f"{table.name} belongs to syncmon and is not copied")
+    chosen, missing = columns.selected(shape, table.columns)
+    if missing:
+        errors.append(
+            f"no column {', '.join(missing)} in {shape.name}; it has "
+            + ", ".join(column.name for column in shape.columns)
+        )
+    plans, column_errors, column_warnings = columns.planned(
+        session, shape, chosen, place.dialect, place.shape
+    )
+    errors += column_errors
+    warnings += column_warnings
+    errors += filters.problems(table.where, [column.name for column in shape.columns])
+    key = keys.choose(shape, session.dialect, table.key)
+    errors += key.errors
+    warnings += key.warnings
+    refused = [c for c in plans if c.lossy and not _allowed(spec, table, c)]
+    errors += [
+        f'column {c.name} would not survive: {c.reason}; allow_lossy = ["{c.name}"] copies it anyway'
+        for c in refused
+    ]
+    swap, swap_reason = _swap(spec, place, plans, errors, warnings)
+    errors += _place_errors(place)
+    if not any(column.generated is None for column in plans) and not errors:
+        errors.append(f"{shape.name} has no column to copy")
+    create = swap == "create" or (swap == "direct" and place.shape is None)
+    same = session.dialect == place.dialect == "sqlite" and shape.kind == "table"
+    whole = same and create and len(chosen) == len(shape.columns)
+    if whole:
+        plans = [
+            msgspec.structs.replace(p, generated=c.generated)
+            for p, c in zip(plans, chosen, strict=True)
+        ]
+    if create and shape.lost_indexes and not whole:
+        warnings.append(f"not made in the target: index {', '.join(shape.lost_indexes)}")
+    unit = UnitPlan(
+        unit_id=table.unit_id,
+        ordinal=ordinal,
+        source_schema=shape.schema,
+        source_table=shape.name,
+        target_schema=place.schema,
+        target_table=place.table,
+        columns=plans,
+        key=key.columns,
+        key_collations=key.collations,
+        key_types=key.types,
+        chunk_method=key.method,
+        route=f"{session.dialect}_{place.dialect}",
+        mode=spec.mode,
+        direct=swap == "direct",
+        create_sql=shape.sql if whole else None,
+        indexes=_indexes(shape, plans, session.dialect, whole, warnings) if create else [],
+        foreign_keys=_foreign_keys(shape, plans, session.dialect) if create and not whole else [],
+        swap=swap,
+        swap_reason=swap_reason,
+        where=table.where,
+        rows_total=shape.rows,
+        rows_total_is_estimate=shape.rows_is_estimate,
+        width_bytes=shape.width_bytes,
+        warnings=warnings,
+        errors=errors,
+    )
+    return msgspec.structs.replace(unit, fingerprint=_fingerprint(shape, unit)), shape
+
+
+def _allowed(spec: TaskSpec, table: TableSpec, column: ColumnPlan) -> bool:
+    return column.name in spec.allow_lossy or f"{table.name}.{column.name}" in spec.allow_lossy
+
+
+def _broken(spec: TaskSpec, table: TableSpec, ordinal: int, place: Place, error: str) -> UnitPlan:
+    return UnitPlan(
+        unit_id=table.unit_id,
+        ordinal=ordinal,
+        source_schema=table.schema,
+        source_table=table.name,
+        target_schema=place.schema,
+        target_table=place.table,
+        columns=[],
+        key=[],
+        chunk_method="whole",
+        route="",
+        mode=spec.mode,
+        swap="create",
+        rows_total=None,
+        rows_total_is_estimate=True,
+        errors=[error],
+    )
+
+
+def _fingerprint(shape: TableShape, unit: UnitPlan) -> str:
+    # A table that the run itself made must not change it: the target counts by its columns' types.
+    parts = [
+        shape.fingerprint,
+        [(c.name, c.source_type, c.target_type) for c in unit.copied],
+        unit.key,
+        unit.chunk_method,
+        unit.target_schema,
+        unit.target_table,
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def _place_errors(place: Place) -> list[str]:
+    errors = []
+    if not place.schema_exists:
+        errors.append(f"the target has no schema {place.schema}; create it, or set target_schema")
+    if place.dialect == "postgresql" and len(place.table.encode()) > NAME_BYTES:
+        errors.append(
+            f"the name {place.table} is longer than PostgreSQL's {NAME_BYTES} bytes; set target"
+        )
+    if place.table.lower().startswith(("_syncmon", "sqlite_")):
+        errors.append(f"{place.table} is a name that is reserved; set target")
+    if place.shape is not None and place.shape.kind not in ("table", "partitioned"):
+        errors.append(f"target {place.table} is a {place.shape.kind}, not a table; set target")
+    return errors
+
+
+def _swap(
+    spec: TaskSpec,
+    place: Place,
+    plans: Sequence[ColumnPlan],
+    errors: list[str],
+    warnings: list[str],
+) -> tuple[str, str]:
+    shape = place.shape
+    if spec.direct:
+        if spec.mode is not Mode.APPEND:
+            errors.append("direct = true needs mode = append: replace must be able to go back")
+        warnings.append("direct: rows are visible as they come, and a stop leaves them there")
+        return "direct", "chunks are committed into the target table itself"
+    if shape is None:
+        return "create", "the target has no such table"
+    if shape.triggers and not (place.dialect == "sqlite" and spec.mode is Mode.REPLACE):
+        warnings.append(
+            f"triggers of the target fire for each row: {', '.join(shape.triggers)}; they may change it"
+        )
+    if spec.mode is Mode.APPEND:
+        return "move", "rows are added to the table in one transaction"
+    harmed = [
+        f"{i.table} ({i.on_delete})"
+        for i in shape.inbound
+        if i.table != shape.name and i.on_delete in ("CASCADE", "SET NULL", "SET DEFAULT")
+    ]
+    if place.dialect == "postgresql" and harmed:
+        errors.append(
+            f"replacing {shape.name} would change rows of {', '.join(harmed)} through its foreign key; "
+            "use mode = append, or take the rule off"
+        )
+    partial = {column.name for column in shape.columns if column.generated is None} - {
+        column.name for column in plans
+    }
+    if shape.kind == "partitioned":
+        return "move", "a partitioned table is filled, not replaced"
+    if partial:
+        return "move", f"the copy does not fill {', '.join(sorted(partial))}"
+    if shape.dependents:
+        return "move", f"a rename would lose: {', '.join(shape.dependents)}"
+    return "rename", "nothing hangs on the table"
+
+
+def _indexes(
+    shape: TableShape,
+    plans: Sequence[ColumnPlan],
+    dialect: str,
+    whole: bool,
+    warnings: list[str],
+) -> list[IndexPlan]:
+    if whole:  # the table's own statement makes its keys; the others have statements of their own
+        return [
+            IndexPlan(name=index.name, columns=index.columns, unique=index.unique, sql=index.sql)
+            for index in shape.indexes
+            if index.sql is not None
+        ]
+    there = {column.name: column for column in plans}
+    return [
+        _index(index, there, dialect, warnings)
+        for index in shape.indexes
+        if index.columns and all(name in there for name in index.columns)
+    ]
+
+
+def _index(
+    index: IndexShape, there: dict[str, ColumnPlan], dialect: str, warnings: list[str]
+) -> IndexPlan:
+    primary = index.primary
+    if primary and dialect == "sqlite" and any(there[name].nullable for name in index.columns):
+        primary = False
+        warnings.append(
+            f"primary key ({', '.join(index.columns)}) may hold NULL in SQLite: made as a unique index"
+        )
+    return IndexPlan(name=index.name, columns=index.columns, unique=index.unique, primary=primary)
+
+
+def _foreign_keys(
+    shape: TableShape, plans: Sequence[ColumnPlan], dialect: str
+) -> list[ForeignKeyPlan]:
+    there = {column.name for column in plans}
+    return [
+        ForeignKeyPlan(
+            name=key.name,
+            columns=key.columns,
+            schema=key.schema,
+            table=key.table,
+            references=key.references,
+            on_delete=key.on_delete,
+            on_update=key.on_update,
+            validate=dialect
+            == "postgresql",  # SQLite does not enforce its own: rows may break them
+        )
+        for key in shape.foreign_keys
+        if set(key.columns) <= there
+    ]
