@@ -1,0 +1,247 @@
+"""The text of a ``syncmon.toml`` becomes connections and tasks, or an error naming the place."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Collection, Mapping
+from datetime import date, datetime, time
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+import tomli
+
+from syncmon_ext.model.connection import Connection, SecretReference
+from syncmon_ext.model.decode import decode, did_you_mean, join, shown
+from syncmon_ext.model.errors import InvalidConfig
+from syncmon_ext.model.task import FILTER_OPERATORS, TASK_ID, Mode, TableSpec, Task, TaskSpec
+
+SECTIONS: Final = ("connections", "tasks")
+REFERENCE_HINT: Final = (
+    'write password = { env = "…" } below the url (or { file = "…" }, { keyring = "service/user" })'
+)
+# libpq reads these from a URL's query.
+SECRET_PARAMETERS: Final = ("password", "sslpassword", "oauth_client_secret")
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_+]*://")
+# As SQLAlchemy reads it: the password may hold anything but an @.
+_USER_PASSWORD = re.compile(r"[^:/@?]*:(?P<password>[^@]+)@")
+_PARAMETER = re.compile(r"[?&](?P<name>[^=&]+)=")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file defines, by name and by id, in the order written."""
+
+    connections: dict[str, Connection] = {}
+    tasks: dict[str, Task] = {}
+
+
+class _ConnectionTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    url: str
+    password: SecretReference | None = None
+
+
+def parse_config(text: str, *, folder: str, origin: str) -> Config:
+    """The configuration in ``text``, a TOML document that stands in ``folder`` (absolute).
+
+    Relative paths are relative to ``folder`` and come out absolute. Raises InvalidConfig: its
+    message begins with ``origin`` and the place, and never repeats a password.
+    """
+    try:
+        return _parsed(text, folder, origin)
+    except InvalidConfig as error:
+        raise InvalidConfig(f"{origin}: {error.message}", hint=error.hint) from None
+
+
+def _parsed(text: str, folder: str, origin: str) -> Config:
+    try:
+        document = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise InvalidConfig(
+            f"not valid TOML: {error}", hint="correct the line; strings stand in quotes"
+        ) from None
+    for section, content in document.items():
+        if section not in SECTIONS:
+            raise InvalidConfig(
+                f"{section}: unknown section",
+                hint=did_you_mean(section, SECTIONS),
+            )
+        if not isinstance(content, dict):
+            raise InvalidConfig(
+                f"{section}: expected tables like [{section}.NAME], got {type(content).__name__}"
+            )
+    connections = {
+        name: _connection(name, table, folder, origin)
+        for name, table in document.get("connections", {}).items()
+    }
+    tasks = {
+        task_id: _task(task_id, table, connections, origin)
+        for task_id, table in document.get("tasks", {}).items()
+    }
+    return Config(connections=connections, tasks=tasks)
+
+
+def _connection(name: str, table: object, folder: str, origin: str) -> Connection:
+    path = f"connections.{name}"
+    check_id(name, path)
+    # A password in the wrong place must not come back in the message.
+    try:
+        written = decode(table, _ConnectionTable, path, show_values=False)
+    except InvalidConfig as error:
+        if error.message.startswith(f"{path}.password"):
+            raise InvalidConfig(error.message, hint=REFERENCE_HINT) from None
+        raise
+    check_url(written.url, f"{path}.url")
+    password = written.password
+    if password is not None and password.file is not None:
+        password = SecretReference(file=_absolute(password.file, folder))
+    return Connection(
+        name=name, url=_absolute_url(written.url, folder), password=password, origin=origin
+    )
+
+
+def _task(task_id: str, table: object, connections: Mapping[str, Connection], origin: str) -> Task:
+    path = f"tasks.{task_id}"
+    check_id(task_id, path)
+    spec = parse_spec(table, path)
+    check_spec(spec, connections, path)
+    return Task(task_id=task_id, spec=spec, name=spec.name or task_id, origin=origin)
+
+
+def check_id(name: str, path: str) -> None:
+    """Raise InvalidConfig unless ``name`` may name a task or a connection."""
+    if TASK_ID.fullmatch(name) is None:
+        raise InvalidConfig(
+            f"{path}: {shown(name)} cannot be an id",
+            hint="use up to 64 letters, digits, - and _, with a letter or a digit first",
+        )
+
+
+def check_url(url: str, path: str) -> None:
+    """Raise InvalidConfig for what is no URL, and for one that holds a password."""
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        raise InvalidConfig(
+            f"{path}: is no database URL",
+            hint='write it like "sqlite:///file.db" or "postgresql://user@host:5432/database"',
+        )
+    rest = url[scheme.end() :]
+    parameters = {unquote(match["name"]).lower() for match in _PARAMETER.finditer(rest)}
+    if _USER_PASSWORD.match(rest) or parameters.intersection(SECRET_PARAMETERS):
+        raise InvalidConfig(f"{path}: holds a password", hint=REFERENCE_HINT)
+
+
+def parse_spec(data: object, path: str) -> TaskSpec:
+    """A task as a person wrote it, in TOML or JSON; dates in filters become ISO 8601 text."""
+    spec = decode(data, TaskSpec, path)
+    tables: list[str | TableSpec] = [
+        table
+        if isinstance(table, str)
+        else msgspec.structs.replace(table, where=_plain(table.where))
+        for table in spec.tables
+    ]
+    return msgspec.structs.replace(spec, tables=tables)
+
+
+def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
+    """Raise InvalidConfig for what the types alone cannot tell."""
+    for field in ("source", "target"):
+        name = getattr(spec, field)
+        if name not in connections:
+            raise InvalidConfig(
+                f"{join(path, field)}: there is no connection {shown(name)}",
+                hint=did_you_mean(name, connections)
+                or f"add [connections.{name}] with its url to syncmon.toml",
+            )
+    tables = join(path, "tables")
+    if not spec.tables:
+        raise InvalidConfig(f"{tables}: no table is named", hint='write tables = ["…"]')
+    if spec.direct and spec.mode is not Mode.APPEND:
+        raise InvalidConfig(
+            f'{join(path, "direct")}: needs mode = "append"',
+            hint="remove direct, or change the mode",
+        )
+    units: dict[str, int] = {}
+    targets: dict[tuple[str | None, str], int] = {}
+    for index, table in enumerate(spec.table_specs()):
+        place = f"{tables}[{index}]"
+        _check_table(table, place)
+        target = (table.target_schema, table.target or table.name)
+        for seen, what, mark in (
+            (units.setdefault(table.unit_id, index), "the table", table.unit_id),
+            (targets.setdefault(target, index), "the target table", target[1]),
+        ):
+            if seen != index:
+                raise InvalidConfig(
+                    f"{place}: {what} {shown(mark)} is named in tables[{seen}] already",
+                    hint="name each table, and each target table, once",
+                )
+        if spec.source == spec.target and target == (table.schema, table.name):
+            raise InvalidConfig(
+                f"{place}: table {shown(table.unit_id)} would be copied onto itself",
+                hint='give it another target = "…", or use two connections',
+            )
+    if any(not column.strip() for column in spec.allow_lossy):
+        raise InvalidConfig(f"{join(path, 'allow_lossy')}: names a column without a name")
+
+
+def _check_table(table: TableSpec, path: str) -> None:
+    for field in ("name", "schema", "target", "target_schema"):
+        value = getattr(table, field)
+        if value is not None and (not value.strip() or "\0" in value):
+            raise InvalidConfig(f"{join(path, field)}: {shown(value)} names nothing")
+    for field in ("columns", "key"):
+        columns: list[str] | None = getattr(table, field)
+        if columns is None:
+            continue
+        if not columns:
+            raise InvalidConfig(
+                f"{join(path, field)}: no column is named",
+                hint=f"leave {field} out, and the source's own schema decides",
+            )
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidConfig(f"{join(path, field)}: names column {shown(twice)} twice")
+    for column, condition in table.where.items():
+        _check_condition(condition, f"{join(path, 'where')}.{column}")
+
+
+def _check_condition(condition: object, path: str) -> None:
+    if isinstance(condition, dict):
+        if not condition:
+            raise InvalidConfig(f"{path}: holds no condition")
+        for operator, value in condition.items():
+            if operator not in FILTER_OPERATORS:
+                raise InvalidConfig(
+                    f"{path}: unknown operator {shown(operator)}",
+                    hint=f"use one of {' '.join(FILTER_OPERATORS)}",
+                )
+            if isinstance(value, dict | list):
+                raise InvalidConfig(f"{path}: expected one value after {operator}")
+    elif isinstance(condition, list):
+        if not condition:
+            raise InvalidConfig(f"{path}: the list is empty, so no row would match")
+        if any(isinstance(value, dict | list) for value in condition):
+            raise InvalidConfig(f"{path}: expected a list of plain values")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime | date | time) else value
+
+
+def _absolute(path: str, folder: str) -> str:
+    # ~ is the worker's home, which only the worker knows.
+    return path if path.startswith("~") else os.path.normpath(os.path.join(folder, path))  # noqa: PTH118 - text only
+
+
+def _absolute_url(url: str, folder: str) -> str:
+    """A SQLite URL whose path is absolute; any other URL as it is."""
+    match = re.fullmatch(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>[^?]+)(?P<query>\?.*)?", url)
+    if match is None or match["path"] == ":memory:" or match["path"].startswith("file:"):
+        return url
+    return f"{match['scheme']}{_absolute(match['path'], folder)}{match['query'] or ''}"

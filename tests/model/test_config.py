@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import pytest
+
+from syncmon_ext.model.config import Config, parse_config, parse_spec
+from syncmon_ext.model.connection import SecretReference
+from syncmon_ext.model.errors import InvalidConfig
+from syncmon_ext.model.task import Mode, TableSpec, Throttle
+
+CONNECTIONS = """
+[connections.flights]
+url = "sqlite:///flights.db"
+[connections.warehouse]
+url = "postgresql://etl@localhost:5432/warehouse"
+password = { env = "WAREHOUSE_PASSWORD" }
+"""
+TASK = """
+[tasks.nightly]
+source = "flights"
+target = "warehouse"
+"""
+
+
+def parsed(text: str) -> Config:
+    return parse_config(text, folder="/data/etl", origin="syncmon.toml")
+
+
+def refused(text: str) -> InvalidConfig:
+    with pytest.raises(InvalidConfig) as caught:
+        parsed(text)
+    assert caught.value.message.startswith("syncmon.toml: ")
+    return caught.value
+
+
+def test_config_of_the_design_is_read_whole() -> None:
+    config = parsed(
+        CONNECTIONS
+        + TASK
+        + """
+mode = "append"
+tables = ["airlines", { name = "flights", columns = ["id", "year"], key = ["id"],
+                        target = "flights_2013", where = { year = 2013 } }]
+workers = 3
+chunk_rows = 50_000
+direct = true
+allow_lossy = ["flights.dep_time"]
+throttle = { rows = 1000, bytes = 2_000_000 }
+"""
+    )
+    assert list(config.connections) == ["flights", "warehouse"]
+    assert config.connections["flights"].url == "sqlite:////data/etl/flights.db"
+    assert config.connections["warehouse"].password == SecretReference(env="WAREHOUSE_PASSWORD")
+    task = config.tasks["nightly"]
+    assert (task.task_id, task.name, task.origin) == ("nightly", "nightly", "syncmon.toml")
+    assert task.read_only
+    spec = task.spec
+    assert spec is not None
+    assert (spec.source, spec.target, spec.mode) == ("flights", "warehouse", Mode.APPEND)
+    assert spec.tables == [
+        "airlines",
+        TableSpec(
+            name="flights",
+            columns=["id", "year"],
+            key=["id"],
+            target="flights_2013",
+            where={"year": 2013},
+        ),
+    ]
+    assert (spec.workers, spec.chunk_rows, spec.direct) == (3, 50_000, True)
+    assert spec.allow_lossy == ["flights.dep_time"]
+    assert spec.throttle == Throttle(rows=1000, bytes=2_000_000)
+
+
+def test_empty_file_is_an_empty_config() -> None:
+    assert parsed("") == Config()
+
+
+@pytest.mark.parametrize(
+    ("url", "absolute"),
+    [
+        ("sqlite:///flights.db", "sqlite:////data/etl/flights.db"),
+        ("sqlite:///../raw/a b.db", "sqlite:////data/raw/a b.db"),
+        ("sqlite:////srv/flights.db", "sqlite:////srv/flights.db"),
+        ("sqlite+pysqlite:///x.db?timeout=3", "sqlite+pysqlite:////data/etl/x.db?timeout=3"),
+        ("sqlite:///~/flights.db", "sqlite:///~/flights.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("postgresql://u@[::1]:5432/db", "postgresql://u@[::1]:5432/db"),
+        ("postgresql:///db?host=/tmp", "postgresql:///db?host=/tmp"),
+    ],
+)
+def test_sqlite_paths_are_relative_to_the_file(url: str, absolute: str) -> None:
+    config = parsed(f'[connections.a]\nurl = "{url}"')
+    assert config.connections["a"].url == absolute
+
+
+def test_secret_files_are_relative_to_the_file() -> None:
+    config = parsed('[connections.a]\nurl = "postgresql://u@h/d"\npassword = { file = "s/pw" }')
+    assert config.connections["a"].password == SecretReference(file="/data/etl/s/pw")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://etl:hunter2@localhost/warehouse",
+        "postgresql://:hunter2@localhost/warehouse",
+        "postgresql://etl:hun/ter2:hunter2@localhost/warehouse",
+        "postgresql+psycopg://etl:hunter2@localhost:5432/w",
+        "postgresql://etl@localhost/w?password=hunter2",
+        "postgresql://etl@localhost/w?sslmode=require&PassWord=hunter2",
+        "postgresql://etl@localhost/w?p%61ssword=hunter2",
+    ],
+)
+def test_password_in_a_url_is_refused_and_never_repeated(url: str) -> None:
+    error = refused(f'[connections.warehouse]\nurl = "{url}"')
+    assert "connections.warehouse.url" in error.message
+    assert 'password = { env = "…" }' in error.hint
+    assert "hunter2" not in error.message + error.hint
+    assert error.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'password = "hunter2"',
+        'password = ["hunter2"]',
+        'password = { env = ["hunter2"] }',
+        'password = { env = "A", file = "hunter2" }',
+        "password = {}",
+    ],
+)
+def test_password_in_place_of_a_reference_is_never_repeated(line: str) -> None:
+    error = refused(f'[connections.w]\nurl = "postgresql://u@h/d"\n{line}')
+    assert "connections.w.password" in error.message
+    assert "hunter2" not in error.message + error.hint
+    assert 'password = { env = "…" }' in error.hint
+
+
+def test_text_that_is_no_url_is_never_repeated() -> None:
+    error = refused('[connections.w]\nurl = "hunter2"')
+    assert "connections.w.url" in error.message
+    assert "hunter2" not in error.message + error.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "hint"),
+    [
+        (
+            'tables = ["a"]\nworkers = "two"',
+            'nightly.workers: expected int ≥ 1 and ≤ 64, got "two"',
+            "",
+        ),
+        ('tables = ["a"]\nworkers = 0', "nightly.workers: expected int ≥ 1 and ≤ 64, got 0", ""),
+        ('tables = ["a"]\nworkers = true', "nightly.workers: expected int", ""),
+        ('tables = ["a"]\nchunk_rows = 1.5', "nightly.chunk_rows: expected int", ""),
+        ('tables = ["a"]\nmode = "mirror"', 'nightly.mode: expected "replace" or "append"', ""),
+        ('tables = ["a"]\nthrottle = { rows = 0 }', "nightly.throttle.rows: expected int > 0", ""),
+        ('tables = ["a"]\ndirect = "yes"', "nightly.direct: expected true or false", ""),
+        ('tables = "a"', "nightly.tables: expected list of string or table with name", ""),
+        ('tables = ["a", 5]', "nightly.tables[1]: expected string or table with name, got 5", ""),
+        ('tables = [{ columns = ["a"] }]', "nightly.tables[0].name: is missing", "add name"),
+        (
+            'tables = [{ name = "a", columns = ["x", 3] }]',
+            "nightly.tables[0].columns[1]: expected string, got 3",
+            "",
+        ),
+        (
+            'tables = [{ name = "a", colums = ["x"] }]',
+            "nightly.tables[0].colums: unknown field",
+            "did you mean columns?",
+        ),
+        ('tables = ["a"]\nwokers = 2', "nightly.wokers: unknown field", "did you mean workers?"),
+        ("", "nightly.tables: is missing", "add tables"),
+        ("tables = []", "nightly.tables: no table is named", 'tables = ["…"]'),
+        ('tables = [""]', 'nightly.tables[0].name: "" names nothing', ""),
+        ('tables = ["a", "b", "a"]', "nightly.tables[2]: the table", "once"),
+        ('tables = ["a", { name = "a" }]', "nightly.tables[1]: the table", "once"),
+        (
+            'tables = ["a", { name = "b", target = "a" }]',
+            'nightly.tables[1]: the target table "a" is named in tables[0] already',
+            "once",
+        ),
+        ('tables = ["a"]\ndirect = true', 'nightly.direct: needs mode = "append"', "remove direct"),
+        (
+            'tables = [{ name = "a", columns = [] }]',
+            "tables[0].columns: no column",
+            "leave columns",
+        ),
+        ('tables = [{ name = "a", key = ["k", "k"] }]', 'key: names column "k" twice', ""),
+        (
+            'tables = [{ name = "a", where = { y = { gt = 1 } } }]',
+            "where.y: unknown operator",
+            "<=",
+        ),
+        ('tables = [{ name = "a", where = { y = [] } }]', "where.y: the list is empty", ""),
+        ('tables = [{ name = "a", where = { y = {} } }]', "where.y: holds no condition", ""),
+        ('tables = [{ name = "a", where = { y = [[1]] } }]', "where.y: expected a list", ""),
+        ('tables = [{ name = "a", where = { y = { "<" = [1] } } }]', "where.y: expected one", ""),
+        ('tables = ["a"]\nallow_lossy = [" "]', "allow_lossy: names a column", ""),
+    ],
+)
+def test_mistake_in_a_task_names_the_place_and_the_remedy(
+    lines: str, message: str, hint: str
+) -> None:
+    error = refused(CONNECTIONS + TASK + lines)
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_unknown_connection_is_named_with_the_nearest_one() -> None:
+    error = refused(
+        CONNECTIONS + '[tasks.n]\nsource = "flight"\ntarget = "warehouse"\ntables = ["a"]'
+    )
+    assert 'tasks.n.source: there is no connection "flight"' in error.message
+    assert error.hint == "did you mean flights?"
+
+
+def test_unknown_connection_of_an_empty_file_says_what_to_add() -> None:
+    error = refused('[tasks.n]\nsource = "a"\ntarget = "b"\ntables = ["t"]')
+    assert "[connections.a]" in error.hint
+
+
+def test_table_copied_onto_itself_is_refused() -> None:
+    same = '[tasks.n]\nsource = "flights"\ntarget = "flights"\ntables = '
+    assert "onto itself" in refused(CONNECTIONS + same + '["a"]').message
+    assert parsed(CONNECTIONS + same + '[{ name = "a", target = "b" }]').tasks["n"].spec
+
+
+@pytest.mark.parametrize("bad", ['"a b"', '"ä"', '"-a"', '""', f'"{"x" * 65}"', '"a.b"', '"a\\n"'])
+def test_bad_id_is_refused(bad: str) -> None:
+    assert "cannot be an id" in refused(f'[tasks.{bad}]\nsource = "x"').message
+    assert "cannot be an id" in refused(f'[connections.{bad}]\nurl = "sqlite:///x"').message
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("a = 1\nb = = 2", "(at line 2", "correct the line"),
+        ("[task.nightly]\n", "task: unknown section", "did you mean tasks?"),
+        ("tasks = 5", "tasks: expected tables like [tasks.NAME], got int", ""),
+        ("[connections]\nflights = 3", "connections.flights: expected table", ""),
+        ("[tasks]\nnightly = 3", "tasks.nightly: expected table", ""),
+        ("[connections.a]\n", "connections.a.url: is missing", "add url"),
+        ('[connections.a]\nurl = "sqlite:///a"\nuser = "x"', "a.user: unknown field", "url"),
+        ("[tasks.a]\n[tasks.a]\n", "not valid TOML", ""),
+    ],
+)
+def test_mistake_in_the_document_names_the_place(text: str, message: str, hint: str) -> None:
+    error = refused(text)
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_dates_in_filters_become_iso_text() -> None:
+    spec = (
+        parsed(
+            CONNECTIONS
+            + TASK
+            + 'tables = [{ name = "a", where = { d = { ">=" = 2013-01-01 },\n'
+            + "t = [2013-01-01T10:00:00Z] } }]"
+        )
+        .tasks["nightly"]
+        .spec
+    )
+    assert spec is not None
+    assert spec.table_specs()[0].where == {
+        "d": {">=": "2013-01-01"},
+        "t": ["2013-01-01T10:00:00+00:00"],
+    }
+
+
+def test_body_of_a_request_is_explained_without_a_prefix() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        parse_spec({"source": "a", "target": "b", "tables": ["x"], "workers": "two"}, "")
+    assert caught.value.message == 'workers: expected int ≥ 1 and ≤ 64, got "two"'
+    with pytest.raises(InvalidConfig) as caught:
+        parse_spec(["x"], "")
+    assert caught.value.message == 'expected table with source, target, tables, got ["x"]'
