@@ -1,6 +1,6 @@
 // The buttons: start, pause, resume, stop, and the question before something is discarded.
 
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Discard, discardedByFresh, discardedByStop } from "../discard";
 import type { Progress, Task } from "../messages";
 import type { Monitor } from "../monitor";
@@ -19,6 +19,7 @@ type Question = "stop" | "fresh";
 
 export function Commands({ monitor, task, progress, pressed, compact }: CommandsProps) {
   const [question, setQuestion] = useState<Question | null>(null);
+  const group = useKeptFocus<HTMLDivElement>();
   const { state, task_id: taskId } = progress;
   const may = allowed(task, state);
   const busy = pressed !== undefined || state === "pausing" || state === "stopping";
@@ -31,25 +32,25 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
   const resumes = isResumable(state);
   const canStart = may.includes("start") || starting;
   const canPause = may.includes("pause") || pausing;
+  const pause: ButtonProps = {
+    name: "pause",
+    busy,
+    label: pausing ? "Pausing…" : "Pause",
+    onPress: () => send("pause"),
+  };
+  const start: ButtonProps = {
+    name: "start",
+    busy,
+    primary: true,
+    label: starting ? (resumes ? "Resuming…" : "Starting…") : resumes ? "Resume" : "Start",
+    onPress: () => send("start"),
+  };
+  // Start and Pause take turns in one place, and so keep the focus.
+  const first = canStart ? start : canPause ? pause : null;
   return (
-    <div class="sm-commands" role="group" aria-label="Control">
-      {canStart && (
-        <Button
-          name="start"
-          busy={busy}
-          primary
-          label={starting ? (resumes ? "Resuming…" : "Starting…") : resumes ? "Resume" : "Start"}
-          onPress={() => send("start")}
-        />
-      )}
-      {canPause && (
-        <Button
-          name="pause"
-          busy={busy}
-          label={pausing ? "Pausing…" : "Pause"}
-          onPress={() => send("pause")}
-        />
-      )}
+    <div ref={group} class="sm-commands" role="group" aria-label="Control">
+      {first && <Button {...first} />}
+      {canStart && canPause && <Button {...pause} />}
       {canStart && resumes && !compact && task?.kind !== "loop" && (
         <Button
           name="fresh"
@@ -117,6 +118,20 @@ function Button({ name, label, busy, primary = false, onPress }: ButtonProps) {
       {label}
     </button>
   );
+}
+
+/** A group of buttons that keeps the focus when the one that has it goes. */
+function useKeptFocus<E extends HTMLElement>() {
+  const group = useRef<E>(null);
+  const focused = useRef<Element | null>(null);
+  useLayoutEffect(() => {
+    const { current: element } = group;
+    if (!element) return;
+    const lost = focused.current !== null && !focused.current.isConnected;
+    if (lost && document.activeElement === document.body) element.querySelector("button")?.focus();
+    focused.current = element.contains(document.activeElement) ? document.activeElement : null;
+  });
+  return group;
 }
 
 function Consequences({ lost, kept }: Discard) {

@@ -15,7 +15,8 @@ export function NoTasks() {
         <code>syncmon.toml</code>, and start the server with <code>SYNCMON_CONFIG</code> set to its
         path:
       </p>
-      <pre>{EXAMPLE}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must take the keyboard */}
+      <pre tabIndex={0}>{EXAMPLE}</pre>
       <p>
         Or make a folder with real data and a finished task: <code>jupyter syncmon demo</code>
       </p>

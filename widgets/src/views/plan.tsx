@@ -78,15 +78,10 @@ function UnitPlanRows({ unit }: { unit: UnitPlan }) {
         <td>{unit.route}</td>
         <td title={unit.swap_reason}>{unit.swap}</td>
         <td>
-          <button
-            type="button"
-            class="sm-link"
-            aria-expanded={open}
-            aria-label={`Columns of ${unit.source_table}`}
-            onClick={() => setOpen(!open)}
-          >
+          <button type="button" class="sm-link" aria-expanded={open} onClick={() => setOpen(!open)}>
             {open ? "▾" : "▸"} {format.count(unit.columns.length)}
             {lossy.length > 0 && `, ${format.count(lossy.length)} lossy`}
+            <span class="sm-hidden"> columns of {unit.source_table}</span>
           </button>
         </td>
       </tr>

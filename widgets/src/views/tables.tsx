@@ -54,6 +54,7 @@ export function Tables({ monitor, progress }: TablesProps) {
       </div>
       <VirtualRows
         class="sm-grid sm-grid-tables"
+        kind="table"
         role="table"
         aria-label="Tables"
         aria-rowcount={items.length + 1}
@@ -185,10 +186,9 @@ function UnitError({ unit, monitor, rowIndex }: UnitErrorProps) {
           <button
             type="button"
             class="sm-link"
-            aria-label={`Show the log line of ${unit.table}`}
             onClick={() => void monitor.showErrorOf(unit.unit_id)}
           >
-            in the log
+            in the log<span class="sm-hidden">: the error of {unit.table}</span>
           </button>
         </span>
       </div>

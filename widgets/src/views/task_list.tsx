@@ -39,7 +39,7 @@ export function TaskList({ tasks, progress, selected }: TaskListProps) {
       </div>
       <VirtualRows
         class="sm-list-rows"
-        role="presentation"
+        kind="list"
         data-testid="task-list"
         items={shown}
         heightOf={ROW_HEIGHT}

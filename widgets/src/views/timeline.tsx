@@ -24,6 +24,7 @@ export function Timeline({ progress }: { progress: Progress }) {
   return (
     <VirtualRows
       class="sm-grid sm-grid-timeline"
+      kind="table"
       role="table"
       aria-label="Timeline"
       aria-rowcount={started.length + 1}

@@ -38,12 +38,14 @@ export interface VirtualRowsProps<T> extends Omit<HTMLAttributes<HTMLDivElement>
   heightOf: (item: T) => number;
   keyOf: (item: T) => string;
   row: (item: T, index: number) => ComponentChildren;
+  /** Whether the rows are those of a table or the items of a list. */
+  kind: "table" | "list";
   /** What stands above the rows and stays there. */
   head?: ComponentChildren;
 }
 
 export function VirtualRows<T>(props: VirtualRowsProps<T>) {
-  const { items, heightOf, keyOf, row, head, ...rest } = props;
+  const { items, heightOf, keyOf, row, kind, head, ...rest } = props;
   const [ref, { height }] = useSize<HTMLDivElement>();
   const [top, setTop] = useState(0);
   const starts = useMemo(
@@ -54,12 +56,16 @@ export function VirtualRows<T>(props: VirtualRowsProps<T>) {
   return (
     <div {...rest} ref={ref} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
       {head}
-      <div class="sm-virtual" role="rowgroup" style={{ height: `${starts[items.length]}px` }}>
+      <div
+        class="sm-virtual"
+        role={kind === "table" ? "rowgroup" : "list"}
+        style={{ height: `${starts[items.length]}px` }}
+      >
         {items.slice(first, end).map((item, at) => (
           <div
             key={keyOf(item)}
             class="sm-virtual-row"
-            role="presentation"
+            role={kind === "table" ? "presentation" : "listitem"}
             style={{ top: `${starts[first + at]}px`, height: `${heightOf(item)}px` }}
           >
             {row(item, first + at)}
