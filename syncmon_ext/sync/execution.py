@@ -27,7 +27,6 @@ from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.attempts import attempted
-from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.lease import end_process, is_here, this_process
 from syncmon_ext.sync.ownership import Ownership
@@ -146,7 +145,6 @@ class Execution:
 
     def _begin(self) -> None:
         """Plan, or check that the plan still holds; take the target; look where the copy stands."""
-        fault_point("plan.begin")
         plan = self._plan()
         self._clear_older_runs()
         self._claim(plan)

@@ -22,7 +22,7 @@ from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.attempts import attempted
-from syncmon_ext.sync.faults import FaultInjected, fault_point
+from syncmon_ext.sync.faults import FaultInjected
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildDied, ChildPool
@@ -36,7 +36,7 @@ WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
 CHILD_DEATHS: Final = 3  # in a row, without a chunk between them, until the unit is failed
 
 
-class Interrupted(Exception):  # noqa: N818  # a command, not an error
+class Interrupted(Exception):  # a command, not an error
     """A command or a signal asks the scheduler to end what it does."""
 
 
@@ -238,7 +238,6 @@ class Scheduler:
             self._swapped([copy], [SwapResult(unit_id=mark.unit_id, rows=mark.rows_swapped or 0)])
 
     def _walk(self, copy: UnitCopy) -> None:
-        fault_point("walk.begin")
         gap = copy.gaps.popleft()
         rows = self._gauge.chunk_rows(copy, self.spec.chunk_rows)
         limit = WALK_AHEAD * self._gauge.slots
@@ -250,8 +249,7 @@ class Scheduler:
             copy.plan,
             gap[0],
             gap[1],
-            rows,
-            limit,
+            [rows] * limit,
             self.snapshot,
         )
 
@@ -291,6 +289,11 @@ class Scheduler:
         group = [copy, *(self._by_id[u] for u in copy.plan.tied_to if u in self._by_id)]
         if any(not member.copied for member in group):
             return
+        for member in group:
+            if not member.indexed:
+                self._index(member)
+        if any(not member.indexed for member in group):
+            return
         inside = {member.plan.unit_id for member in group}
         for member in group:
             for parent_id in member.plan.depends_on:
@@ -310,6 +313,16 @@ class Scheduler:
             [member.plan for member in group],
         )
         self._handlers[future] = partial(self._put, group)
+
+    def _index(self, copy: UnitCopy) -> None:
+        copy.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
+        self._save(copy)
+        self._submit(
+            copy, partial(self._indexed, copy), jobs.index, self._frozen.target, self._own, copy.plan
+        )
+
+    def _indexed(self, copy: UnitCopy, _: None) -> None:
+        copy.indexed = True
 
     def _put(self, group: list[UnitCopy], future: Future[Any]) -> None:
         for member in group:
