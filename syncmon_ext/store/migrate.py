@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -18,38 +20,28 @@ SCRIPTS: Final = Path(__file__).parent / "migrations"
 LOCK: Final = 0x73796E636D6F  # "syncmo": PostgreSQL's advisory lock while one process migrates
 
 
-def scripts() -> ScriptDirectory:
-    """The migrations of this version."""
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
-    return ScriptDirectory.from_config(config)
+def migrate(engine: Engine, scripts: Path = SCRIPTS) -> None:
+    """Apply what is missing of ``scripts``, once, however many processes open the store at a time.
 
-
-def migrate(engine: Engine) -> None:
-    """Apply what is missing, once, however many processes open the store at a time.
-
-    A store of a newer syncmon is refused: StoreUnavailable names both versions.
+    All or nothing is applied. A store of a newer syncmon is refused with StoreUnavailable.
     """
-    directory = scripts()
+    config = Config()
+    # Alembic's options are interpolated.
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    directory = ScriptDirectory.from_config(config)
     head = directory.get_current_head()
     with engine.connect() as connection:
-        current = _current(connection)
-    if current == head:
-        return
-    known = {script.revision for script in directory.walk_revisions()}
-    if current is not None and current not in known:
-        raise StoreUnavailable(
-            f"the store has schema {current!r}, which this version of syncmon does not know",
-            hint="it was made by a newer syncmon: upgrade this one, or set SYNCMON_STORE elsewhere",
-        )
-    if engine.dialect.name == "sqlite" and current is not None:
-        _back_up(engine, current)
+        if _current(connection, directory) == head:
+            return
     with engine.execution_options(syncmon_write=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        current = _current(connection)  # another process may have been faster
+        current = _current(connection, directory)  # another process may have been faster
         if current == head:
             return
+        if connection.dialect.name == "sqlite" and current is not None:
+            # This transaction keeps writers out, and has written nothing yet.
+            _back_up(Path(str(engine.url.database)), current)
         context = MigrationContext.configure(
             connection, opts={"fn": lambda rev, _: directory._upgrade_revs(str(head), rev)}
         )
@@ -57,18 +49,26 @@ def migrate(engine: Engine) -> None:
             context.run_migrations()
 
 
-def _current(connection: Connection) -> str | None:
+def _current(connection: Connection, directory: ScriptDirectory) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return MigrationContext.configure(connection).get_current_revision()
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {s.revision for s in directory.walk_revisions()}:
+        raise StoreUnavailable(
+            f"the store has schema {current!r}, which this version of syncmon does not know",
+            hint="it was made by a newer syncmon: upgrade this one, or set SYNCMON_STORE elsewhere",
+        )
+    return current
 
 
-def _back_up(engine: Engine, revision: str) -> None:
-    path = Path(str(engine.url.database))
+def _back_up(path: Path, revision: str) -> None:
+    """Copy a SQLite store beside itself, whole or not at all; a copy that is there stays."""
     copy = path.with_name(f"{path.name}.{revision}.backup")
     if copy.exists():
         return
-    with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+    unfinished = copy.with_name(f"{copy.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
         source.backup(target)
-    source.close()
-    target.close()
+    unfinished.replace(copy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from syncmon_ext.model.errors import InvalidConfig, StoreUnavailable
 from syncmon_ext.store.columns import utc_now
+from syncmon_ext.store.filesystem import filesystem_of, is_network
 from syncmon_ext.store.migrate import migrate
 from syncmon_ext.store.schema import store_identity
 
@@ -32,9 +33,13 @@ class Store:
         self.url: Final = _checked_url(url)
         self.engine: Final = _engine(self.url)
         self._writer = self.engine.execution_options(**{WRITE_OPTION: True})
-        with _unavailable(self.url):
-            migrate(self.engine)
-        self.store_id: Final = self._identity()
+        try:
+            with _unavailable(self.url):
+                migrate(self.engine)
+            self.store_id: Final = self._identity()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_sqlite(self) -> bool:
@@ -99,7 +104,7 @@ def _engine(url: URL) -> Engine:
                 hint="make its folder writable, or set SYNCMON_STORE to another place",
             ) from error
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _preparation(journal_mode(path)))
     else:
         engine = create_engine(
             url, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_recycle=300
@@ -108,15 +113,26 @@ def _engine(url: URL) -> Engine:
     return engine
 
 
-def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    # SQLAlchemy, not the driver, opens transactions: a writer must begin as a writer, or two
-    # readers that both want to write fail without waiting.
-    dbapi_connection.isolation_level = None
-    cursor = dbapi_connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.close()
+def journal_mode(path: Path) -> str:
+    """``WAL``, or ``DELETE`` on a network filesystem: there, WAL loses and corrupts data."""
+    return "DELETE" if is_network(filesystem_of(path)) else "WAL"
+
+
+def _preparation(journal: str) -> Callable[[Any, Any], None]:
+    # A WAL survives the loss of its newest transactions; a rollback journal must be synced in full.
+    synchronous = "NORMAL" if journal == "WAL" else "FULL"
+
+    def prepare(dbapi_connection: Any, _record: Any) -> None:
+        # SQLAlchemy, not the driver, opens transactions: a writer must begin as a writer, or two
+        # readers that both want to write fail without waiting.
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute(f"PRAGMA journal_mode = {journal}")
+        cursor.close()
+
+    return prepare
 
 
 def _begin(connection: Connection) -> None:
