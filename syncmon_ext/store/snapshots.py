@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, select
 
 from syncmon_ext.model.progress import Progress, totals
@@ -98,3 +100,26 @@ def run_progress(
         units_partial=partial,
         **values,
     )
+
+
+def progress_of_runs(connection: Connection, tasks: Mapping[str, Task]) -> dict[str, Progress]:
+    """The progress of many runs, without their units, by run id; ``tasks`` are theirs, likewise."""
+    found: dict[str, Progress] = {}
+    names = list(tasks)
+    for start in range(0, len(names), 500):
+        rows = connection.execute(
+            select(runs.c.run_id, runs.c.task_id, runs.c.state, *_RUN_FIELDS).where(
+                runs.c.run_id.in_(names[start : start + 500])
+            )
+        )
+        for row in rows:
+            found[row.run_id] = Progress(
+                task_id=row.task_id,
+                run_id=row.run_id,
+                name=tasks[row.run_id].name,
+                state=State(row.state),
+                units=[],
+                units_partial=True,
+                **{field.name: getattr(row, field.name) for field in _RUN_FIELDS},
+            )
+    return found

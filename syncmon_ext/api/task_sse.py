@@ -1,0 +1,214 @@
+"""The streams: one task, many tasks, one log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from tornado import iostream, web
+from tornado.concurrent import Future
+from tornado.http1connection import HTTP1Connection
+
+from syncmon_ext.api.base import SyncmonHandler, authorized
+from syncmon_ext.api.operation import Operation, Parameter, Route
+from syncmon_ext.model.errors import InvalidRequest, StoreUnavailable
+from syncmon_ext.services import sse_event
+from syncmon_ext.services.services import Services
+from syncmon_ext.services.sse_channel import Scope
+from syncmon_ext.services.sse_event import Frame
+from syncmon_ext.services.sse_position import LONGEST
+from syncmon_ext.services.task_sse import Subscription
+
+MOST_TASKS: Final = 1_000  # named in one stream
+HELLO: Final = Frame(sse_event.retry())
+
+
+class SocketSink:
+    """A client's connection, once its headers are written."""
+
+    def __init__(self, stream: iostream.IOStream, *, chunked: bool) -> None:
+        self._stream = stream
+        self._chunked = chunked
+        self._sent: Future[None] | None = None
+        self._when_closed: Callable[[], None] | None = None
+
+    def ready(self) -> bool:
+        """Whether the kernel has taken all that was sent."""
+        return not self._stream.closed() and not self._stream.writing()
+
+    def send(self, frame: Frame) -> None:
+        """Hand the bytes to the kernel, or to the buffer that empties into it."""
+        try:
+            # Past Tornado's own framing: the same bytes for all clients, framed once.
+            self._sent = self._stream.write(frame.chunk if self._chunked else frame.data)
+        except iostream.StreamClosedError:
+            self._sent = None
+
+    async def drained(self) -> bool:
+        """Wait until ready; False where the client is gone."""
+        if self._sent is not None and self._stream.writing():
+            try:
+                await asyncio.shield(self._sent)
+            except iostream.StreamClosedError:
+                return False
+        return not self._stream.closed()
+
+    def close(self) -> None:
+        """Cut the connection."""
+        self._stream.close()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when the client has gone."""
+        self._when_closed = callback
+
+    def gone(self) -> None:
+        """The connection is closed."""
+        if self._when_closed is not None:
+            self._when_closed()
+
+
+class _StreamHandler(SyncmonHandler):
+    _track_activity = False  # a page that is left open must not keep a server alive
+    _sink: SocketSink | None = None
+
+    async def stream(self, services: Services, scope: Scope) -> None:
+        """Send events until the stream is over or the client is gone."""
+        last_event_id = self.request.headers.get("Last-Event-ID") or None
+        if last_event_id is not None and len(last_event_id) > LONGEST:
+            last_event_id = "-"  # junk
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("X-Accel-Buffering", "no")
+        self.set_header("Content-Encoding", "identity")  # nothing may hold events back
+        if self.request.method == "HEAD":
+            await self.finish()
+            return
+        async with services.sse.subscribe(scope, last_event_id) as subscription:
+            if subscription.over:
+                self.clear_header("Content-Type")
+                self.clear_header("Content-Encoding")
+                self.set_status(204)
+                await self.finish()
+                return
+            await self._serve(services, subscription)
+
+    async def _serve(self, services: Services, subscription: Subscription) -> None:
+        self.write(HELLO.data)
+        try:
+            await self.flush()
+            self._sink = SocketSink(
+                cast("HTTP1Connection", self.request.connection).stream,
+                chunked=self._headers.get("Transfer-Encoding") == "chunked",
+            )
+            await services.sse.serve(subscription, self._sink)
+            if await self._sink.drained():
+                await self.finish()
+        except (iostream.StreamClosedError, StoreUnavailable):
+            # Either the client is gone, or it comes back when the store does.
+            self._close()
+
+    def _close(self) -> None:
+        cast("HTTP1Connection", self.request.connection).stream.close()
+
+    def on_connection_close(self) -> None:
+        """The client is gone: let its place go."""
+        super().on_connection_close()
+        if self._sink is not None:
+            self._sink.gone()
+
+
+class TaskStreamHandler(_StreamHandler):
+    """Serves ``tasks/:id/stream``."""
+
+    @web.authenticated
+    @authorized(action="read", resource="syncmon")
+    async def get(self, task_id: str) -> None:
+        """Send the events of one task until its run has ended."""
+        self.check_query()
+        services = await self.services()
+        name = self.task_id(task_id)
+        await self.run(services.catalog.task, name)
+        await self.stream(services, Scope(tasks=frozenset({name}), single=True))
+
+    head = get
+
+
+class StreamHandler(_StreamHandler):
+    """Serves ``stream``."""
+
+    @web.authenticated
+    @authorized(action="read", resource="syncmon")
+    async def get(self) -> None:
+        """Send the events of many tasks."""
+        self.check_query("logs", repeated="task")
+        named = self.text_queries("task")
+        logs = self.text_query("logs")
+        if len(named) > MOST_TASKS:
+            raise InvalidRequest(f"{len(named):,} tasks are named", hint=f"at most {MOST_TASKS:,}")
+        services = await self.services()
+        known = {task.task_id for task in await self.run(services.catalog.tasks)}
+        # A page that shows many tasks goes on when one of them is gone, or not there yet.
+        if named and known.isdisjoint(named):
+            await self.run(services.catalog.task, self.task_id(named[0]))
+        if logs is not None and logs not in known:
+            await self.run(services.catalog.task, self.task_id(logs))
+        tasks = frozenset(self.task_id(name) for name in named) if named else None
+        await self.stream(services, Scope(tasks=tasks, logs=logs))
+
+    head = get
+
+
+_LAST_EVENT_ID: Final = Parameter(
+    name="Last-Event-ID",
+    description="Where the client stopped: the stream goes on from there, without gap or repeat",
+    schema={"type": "string"},
+    where="header",
+)
+EVENT_STREAM: Final = "text/event-stream"
+ROUTES: Final = (
+    Route(
+        path="tasks/{task_id}/stream",
+        handler=TaskStreamHandler,
+        operations={
+            "get": Operation(
+                summary="The events of one task until its run has ended: progress, log, end, reset",
+                action="read",
+                media=(EVENT_STREAM,),
+                only_media=True,
+                parameters=(_LAST_EVENT_ID,),
+                errors=(204,),
+            )
+        },
+    ),
+    Route(
+        path="stream",
+        handler=StreamHandler,
+        operations={
+            "get": Operation(
+                summary="The events of many tasks: progress, log, tasks, reset",
+                action="read",
+                media=(EVENT_STREAM,),
+                only_media=True,
+                parameters=(
+                    Parameter(
+                        name="task",
+                        description="A task, as often as there are tasks; without it: all",
+                        schema={
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "maxItems": MOST_TASKS,
+                        },
+                    ),
+                    Parameter(
+                        name="logs",
+                        description="Log entries of this task alone",
+                        schema={"type": "string"},
+                    ),
+                    _LAST_EVENT_ID,
+                ),
+                errors=(404,),
+            )
+        },
+    ),
+)

@@ -1,0 +1,125 @@
+"""The server extension: traits become services, services get routes."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Bool, Float, Unicode, default
+
+from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL
+from syncmon_ext.api.openapi import OPENAPI_ROUTES
+from syncmon_ext.api.routes import ROUTES, api_handlers
+from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.page.handler import page_handlers
+from syncmon_ext.services.configuration import default_store_url
+from syncmon_ext.services.services import LazyServices, Settings
+
+THREADS: Final = 8  # calls that read or write the store at a time
+SLOW_THREADS: Final = 4  # plans and connection tests at a time
+WATCH_SECONDS: Final = 1.0  # between two looks at the workers
+
+
+class SyncmonApp(ExtensionApp):
+    """Copies database tables, and shows and steers the copies."""
+
+    name = "syncmon_ext"
+    extension_url = "/syncmon"
+    load_other_extensions = True
+
+    store_url = Unicode(
+        help="""Where syncmon keeps tasks, runs and logs: a URL like sqlite:////path/store.db or
+        postgresql://user@host/database. $SYNCMON_STORE, or a file in Jupyter's data dir."""
+    ).tag(config=True)
+    config_file = Unicode(
+        "",
+        help="""The syncmon.toml with connections and tasks. Empty: $SYNCMON_CONFIG, or the first one
+        in Jupyter's config dirs.""",
+    ).tag(config=True)
+    trust_cwd = Bool(
+        False,
+        help="""Whether a syncmon.toml in the server's working directory is read. It decides where data
+        and secrets are sent: only for folders that you trust.""",
+    ).tag(config=True)
+    push_interval = Float(
+        2.0,
+        min=0.05,
+        max=60.0,
+        help="Seconds between two events about a task that changes; its state is told at once.",
+    ).tag(config=True)
+    heartbeat = Float(
+        15.0,
+        min=0.1,
+        max=55.0,
+        help="Seconds between two comments that keep proxies from closing a silent stream.",
+    ).tag(config=True)
+    plan_timeout = Float(
+        60.0, min=0.1, max=3600.0, help="Seconds that the databases have for a dry run."
+    ).tag(config=True)
+    connection_timeout = Float(
+        15.0, min=0.1, max=3600.0, help="Seconds that a database has to answer a connection test."
+    ).tag(config=True)
+
+    @default("store_url")
+    def _default_store_url(self) -> str:
+        return default_store_url()
+
+    def initialize_settings(self) -> None:
+        """Make the services, which open the store when it is first needed."""
+        self._lazy = LazyServices(
+            Settings(
+                store_url=self.store_url,
+                config_file=self.config_file or None,
+                trust_cwd=self.trust_cwd,
+                push_interval=self.push_interval,
+                heartbeat=self.heartbeat,
+                plan_timeout=self.plan_timeout,
+                connection_timeout=self.connection_timeout,
+            )
+        )
+        self._stopping = threading.Event()
+        self.settings[SERVICES] = self._lazy
+        self.settings[POOL] = ThreadPoolExecutor(THREADS, thread_name_prefix="syncmon")
+        self.settings[SLOW_POOL] = ThreadPoolExecutor(
+            SLOW_THREADS, thread_name_prefix="syncmon-slow"
+        )
+        self.settings[OPENAPI_ROUTES] = ROUTES
+
+    def initialize_handlers(self) -> None:
+        """Add the API and the page."""
+        self.handlers.extend(api_handlers())
+        self.handlers.extend(page_handlers())
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Begin to watch the workers: a run whose worker died goes on without a visitor."""
+        threading.Thread(target=self._watch, name="syncmon-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        said = ""
+        while not self._stopping.is_set():
+            try:
+                self._lazy.get().supervisor.check()
+                said = ""
+            except SyncmonError as error:
+                if error.message != said:  # once per trouble, not once a second
+                    self.log.warning("syncmon: %s. %s", error.message, error.hint)
+                said = error.message
+            except Exception:
+                if said != "defect":
+                    self.log.exception("syncmon: watching the workers failed")
+                said = "defect"
+            self._stopping.wait(WATCH_SECONDS)
+
+    async def stop_extension(self) -> None:
+        """End the streams and let go of the store; workers go on."""
+        self._stopping.set()
+        services = self._lazy.opened
+        if services is not None:
+            await services.close()
+        for pool in (POOL, SLOW_POOL):
+            self.settings[pool].shutdown(wait=False, cancel_futures=True)
+
+
+main = SyncmonApp.launch_instance

@@ -1,0 +1,75 @@
+"""All services over one store, opened together and closed together."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from syncmon_ext.services.catalog import Catalog
+from syncmon_ext.services.configuration import Configuration
+from syncmon_ext.services.news import News
+from syncmon_ext.services.supervisor import Supervisor
+from syncmon_ext.services.task_control import TaskControl
+from syncmon_ext.services.task_log import TaskLog
+from syncmon_ext.services.task_progress import TaskProgress
+from syncmon_ext.services.task_sse import TaskSse
+from syncmon_ext.store.store import Store
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server is configured with."""
+
+    store_url: str
+    config_file: str | None = None
+    trust_cwd: bool = False
+    push_interval: float = 2.0  # seconds
+    heartbeat: float = 15.0  # seconds
+    plan_timeout: float = 60.0  # seconds
+    connection_timeout: float = 15.0  # seconds
+
+
+class Services:
+    """The services of one server; making them opens the store and raises StoreUnavailable."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.store_url)
+        self.configuration = Configuration(settings.config_file, trust_cwd=settings.trust_cwd)
+        self.catalog = Catalog(self.store, self.configuration)
+        self.supervisor = Supervisor(self.store)
+        self.control = TaskControl(self.store, self.catalog, self.supervisor)
+        self.progress = TaskProgress(self.store, self.catalog)
+        self.log = TaskLog(self.store, self.catalog)
+        self.sse = TaskSse(
+            News(self.store, self.catalog),
+            is_sqlite=self.store.is_sqlite,
+            push_interval=settings.push_interval,
+            heartbeat=settings.heartbeat,
+        )
+
+    async def close(self) -> None:
+        """End all streams and give the connections back."""
+        await self.sse.close()
+        self.store.close()
+
+
+class LazyServices:
+    """Opens the services when they are first needed, and again while that fails."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._services: Services | None = None
+
+    def get(self) -> Services:
+        """The services; raises StoreUnavailable, each time anew, while the store is broken. Blocks."""
+        with self._lock:
+            if self._services is None:
+                self._services = Services(self.settings)
+            return self._services
+
+    @property
+    def opened(self) -> Services | None:
+        """The services if they could be opened; does not block."""
+        return self._services

@@ -1,0 +1,131 @@
+"""A client of a stream: what it lacks, and the one writer that brings it up to date."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from syncmon_ext.services.sse_event import Frame
+
+if TYPE_CHECKING:
+    from syncmon_ext.services.sse_channel import Channel
+
+BLOCKED_SECONDS: Final = 15.0  # after a write first blocked a client is given up
+
+
+class Sink(Protocol):
+    """Where a client's bytes go."""
+
+    def ready(self) -> bool:
+        """Whether all that was sent has left, so that more will not pile up."""
+
+    def send(self, frame: Frame) -> None:
+        """Send without waiting; call it only when ready."""
+
+    async def drained(self) -> bool:
+        """Wait until ready; False where the client is gone."""
+
+    def close(self) -> None:
+        """Let go of the client; what has not left is dropped."""
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when the client has gone."""
+
+
+class Lack:
+    """What a client lacks of one task: entries after ``seq``, and progress newer than ``version``."""
+
+    __slots__ = ("seq", "version")
+
+    def __init__(self, seq: int, version: int = -1) -> None:
+        self.seq = seq
+        self.version = version
+
+
+class Client:
+    """One connection. While ``live`` it is handed each frame; otherwise it catches up by itself.
+
+    Its memory is bounded: a client that does not read keeps one number per task that it lacks.
+    """
+
+    __slots__ = (
+        "_wake",
+        "blocked_since",
+        "channel",
+        "closed",
+        "lacks",
+        "listing",
+        "live",
+        "positioned",
+        "sink",
+    )
+
+    def __init__(self, channel: Channel, sink: Sink, lacks: dict[str, Lack]) -> None:
+        self.channel = channel
+        self.sink = sink
+        self.lacks = lacks
+        self.live = False
+        self.closed = False
+        self.positioned = False  # whether the client holds an id
+        self.listing = False  # whether it must be told that the list of tasks changed
+        self.blocked_since: float | None = None
+        self._wake = asyncio.Event()
+
+    def hand(self, frame: Frame, task_id: str, seq: int, version: int) -> None:
+        """Take a frame about a task, of which everything up to ``seq`` and ``version`` was sent."""
+        if self.live and self.sink.ready():
+            self.sink.send(frame)
+            return
+        self.lacks.setdefault(task_id, Lack(seq, version))
+        self.live = False
+        self._wake.set()
+
+    def hand_listing(self, frame: Frame) -> None:
+        """Take the news that the list of tasks changed."""
+        if self.live and self.sink.ready():
+            self.sink.send(frame)
+            return
+        self.listing = True
+        self.live = False
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look again whether the stream is over."""
+        self.live = False
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the stream now."""
+        self.closed = True
+        self.sink.close()
+        self._wake.set()
+
+    def blocked(self, now: float) -> bool:
+        """Whether a write has been blocked for too long."""
+        if self.sink.ready():
+            self.blocked_since = None
+            return False
+        if self.blocked_since is None:
+            self.blocked_since = now
+        return now - self.blocked_since >= BLOCKED_SECONDS
+
+    async def serve(self) -> None:
+        """Bring the client up to date, again whenever it falls behind; returns when it is over."""
+        while not self.closed and await self.sink.drained():
+            frame = await self.channel.next_frame(self)
+            if self.closed:
+                return
+            if frame is not None:
+                self.sink.send(frame)
+                continue
+            # Nothing is lacking, and nothing was awaited since that was seen: frames are handed now.
+            if self.channel.over:
+                end = await self.channel.end_frame()
+                if end is None or self.closed:
+                    continue
+                self.sink.send(end)
+                return
+            self.live = True
+            self._wake.clear()
+            await self._wake.wait()

@@ -1,0 +1,66 @@
+"""The log service: the entries of a task, newest first in mind, and all of them for an export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from syncmon_ext.model.log import Level, LogEntry
+from syncmon_ext.services.catalog import Catalog
+from syncmon_ext.store import log, tasks
+from syncmon_ext.store.store import Store
+
+EXPORT_BATCH: Final = 5_000  # entries in memory at a time
+
+
+class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries are wanted; None is no condition."""
+
+    level: Level | None = None
+    unit: str | None = None
+    contains: str | None = None  # in the message, in any case
+    after: int | None = None  # positions behind this one
+    before: int | None = None
+
+
+class TaskLog:
+    """Reads log entries. All methods raise TaskNotFound for an unknown task."""
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+
+    def entries(self, task_id: str, wanted: LogFilter, limit: int) -> list[LogEntry]:
+        """The newest ``limit`` entries that match, oldest first; with ``after`` alone the oldest."""
+        self._catalog.task(task_id)
+        with self._store.read() as connection:
+            return log.newest_entries(connection, task_id, limit, **msgspec.structs.asdict(wanted))
+
+    def batches(self, task_id: str, wanted: LogFilter) -> Iterator[list[LogEntry]]:
+        """All entries that match and are there now, oldest first, in constant memory.
+
+        No transaction stays open between two batches: a slow reader holds nobody up.
+        """
+        self._catalog.task(task_id)
+        with self._store.read() as connection:
+            position = tasks.position(connection, task_id)
+        last = position.log_seq if position else 0
+        return self._batches(task_id, wanted, min(last, (wanted.before or last + 1) - 1))
+
+    def _batches(self, task_id: str, wanted: LogFilter, last: int) -> Iterator[list[LogEntry]]:
+        after = wanted.after or 0
+        while after < last:
+            page = msgspec.structs.replace(wanted, after=after, before=None)
+            with self._store.read() as connection:
+                batch = log.newest_entries(
+                    connection, task_id, EXPORT_BATCH, **msgspec.structs.asdict(page)
+                )
+            full = len(batch) == EXPORT_BATCH
+            batch = [entry for entry in batch if entry.seq <= last]
+            if batch:
+                yield batch
+                after = batch[-1].seq
+            if not full or not batch:
+                return

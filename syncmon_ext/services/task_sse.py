@@ -1,0 +1,367 @@
+"""The SSE service: reads what changed in the store once, and fans the bytes out to all clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import msgspec
+
+from syncmon_ext.model.errors import StoreUnavailable, SyncmonError
+from syncmon_ext.model.state import State
+from syncmon_ext.model.task import Task
+from syncmon_ext.services import sse_event, sse_position
+from syncmon_ext.services.news import News, Page, ProgressNews
+from syncmon_ext.services.sse_channel import Channel, Feed, Reader, Scope
+from syncmon_ext.services.sse_client import Client, Lack, Sink
+from syncmon_ext.services.sse_event import Frame
+from syncmon_ext.store.tasks import TaskPosition
+
+T = TypeVar("T")
+
+LOOK_SECONDS: Final = 0.05  # SQLite's answer costs microseconds
+LOOK_SECONDS_SERVER: Final = 0.25  # a database server is asked over the network
+FRESH_SECONDS: Final = 0.25  # a client that connects sees nothing older than this
+LISTING_SECONDS: Final = 2.0  # between two looks at the list of tasks
+SWEEP_SECONDS: Final = 1.0  # between two looks for blocked clients
+SLOWEST_RETRY_SECONDS: Final = 5.0  # while the store cannot be read
+
+_log = logging.getLogger(__name__)
+
+
+class TaskEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of the event ``tasks``."""
+
+    made: list[str]
+    changed: list[str]
+    removed: list[str]
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's way in: where it starts, or that nothing more will come."""
+
+    channel: Channel
+    lacks: dict[str, Lack]
+    resumed: bool
+    reset: bool  # the client's position is of no use
+    over: bool  # the client has seen the end
+    listing: bool = False  # the list of tasks changed while the client was away
+
+
+class TaskSse:
+    """The hub of one server. All methods but the reading run on the event loop."""
+
+    def __init__(
+        self, news: News, *, is_sqlite: bool, push_interval: float, heartbeat: float
+    ) -> None:
+        self._news = news
+        self._look_seconds = LOOK_SECONDS if is_sqlite else LOOK_SECONDS_SERVER
+        self.push_interval = push_interval
+        self.heartbeat = heartbeat
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="syncmon-news")
+        self._channels: dict[Scope, Channel] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._published: dict[str, ProgressNews] = {}
+        self._pushed_at: dict[str, float] = {}
+        self._tasks: dict[str, Task] = {}
+        self._positions: dict[str, TaskPosition] = {}
+        self._asked: list[asyncio.Future[None]] = []
+        self._loop_task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._listed_at = self._beat_at = self._swept_at = 0.0
+        self._pages: dict[tuple[str, int, int], asyncio.Future[Page]] = {}
+        self._wholes: dict[str, asyncio.Future[bytes]] = {}
+        self._reader = Reader(page=self._page, progress=self._whole)
+        self._closed = False
+
+    # -- clients -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def subscribe(
+        self, scope: Scope, last_event_id: str | None
+    ) -> AsyncIterator[Subscription]:
+        """The way into the stream of ``scope``, from ``last_event_id`` on; it is left at the end.
+
+        Raises StoreUnavailable where the store cannot be read.
+        """
+        if self._closed:
+            raise StoreUnavailable("the server shuts down", hint="come back when it is up again")
+        channel = self._channels.get(scope)
+        if channel is None:
+            channel = Channel(scope, self._news.store_id, self._feeds, self._reader)
+            self._channels[scope] = channel
+        channel.visitors += 1
+        try:
+            await self._catch_up()
+            yield self._subscription(channel, last_event_id)
+        finally:
+            channel.visitors -= 1
+            if not channel.visitors and self._channels.get(scope) is channel:
+                del self._channels[scope]
+
+    def _subscription(self, channel: Channel, last_event_id: str | None) -> Subscription:
+        position = sse_position.decode(last_event_id) if last_event_id else None
+        lacks = channel.resumed(position) if last_event_id else None
+        missed_listing = (
+            lacks is not None
+            and position is not None
+            and channel.scope.tasks is None
+            and position.listing != channel.listing
+        )
+        return Subscription(
+            channel=channel,
+            lacks=channel.fresh() if lacks is None else lacks,
+            resumed=lacks is not None,
+            reset=bool(last_event_id) and lacks is None,
+            over=bool(position and lacks is not None and channel.at_end(position, lacks)),
+            listing=missed_listing,
+        )
+
+    async def serve(self, subscription: Subscription, sink: Sink) -> None:
+        """Send a client all there is, until the stream is over or the client is gone."""
+        channel = subscription.channel
+        client = Client(channel, sink, channel.with_newcomers(subscription.lacks))
+        client.positioned = subscription.resumed
+        client.listing = subscription.listing
+        if subscription.reset:
+            sink.send(channel.reset(client, "unknown"))
+        sink.when_closed(client.close)
+        channel.clients.add(client)
+        try:
+            await client.serve()
+        finally:
+            channel.clients.discard(client)
+
+    @property
+    def clients(self) -> int:
+        """How many clients are served now."""
+        return sum(len(channel.clients) for channel in self._channels.values())
+
+    async def close(self) -> None:
+        """End all streams."""
+        self._closed = True
+        for channel in self._channels.values():
+            for client in channel.clients:
+                client.close()
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop_task
+        self._refuse(StoreUnavailable("the server shuts down"))
+        self._thread.submit(self._news.close)
+        self._thread.shutdown(wait=False)
+
+    def list_again(self) -> None:
+        """The list of tasks was changed by this server: tell the clients without delay."""
+        self._listed_at = 0.0
+        self._wake.set()
+
+    # -- the one loop --------------------------------------------------------------------------
+
+    async def _catch_up(self) -> None:
+        """Wait until the feeds are as new as the store, or nearly."""
+        asked = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        self._wake.set()
+        if self._loop_task is None or self._loop_task.done():
+            self._loop_task = asyncio.create_task(self._run())
+        await asked
+
+    async def _run(self) -> None:
+        """Look at the store while there are clients; nobody watching costs nothing."""
+        failures = 0
+        while self._channels:
+            self._wake.clear()
+            asked, self._asked = self._asked, []
+            wait = self._look_seconds
+            try:
+                await self._round(bool(asked))
+                failures = 0
+                for future in asked:
+                    if not future.done():
+                        future.set_result(None)
+            except SyncmonError as error:
+                failures += 1
+                wait = min(0.25 * 2**failures, SLOWEST_RETRY_SECONDS)
+                _log.warning("streams wait for the store: %s", error.message)
+                self._refuse(error, asked)
+            except BaseException as error:
+                self._refuse(error, asked)
+                raise
+            self._tend(time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+        self._forget(set(self._feeds))
+
+    def _refuse(
+        self, error: BaseException, asked: list[asyncio.Future[None]] | None = None
+    ) -> None:
+        for future in self._asked if asked is None else asked:
+            if not future.done():
+                future.set_exception(error)
+
+    async def _round(self, asked: bool) -> None:
+        positions = await self._read(self._news.look)
+        if positions is not None:
+            if positions.keys() != self._positions.keys():
+                self._listed_at = 0.0
+            self._positions = positions
+        now = time.monotonic()
+        if asked or now - self._listed_at >= LISTING_SECONDS:
+            await self._list()
+            self._listed_at = now
+        wanted = self._wanted()
+        self._forget(set(self._feeds) - wanted)
+        for task_id in sorted(wanted):
+            if self._due(task_id, now, asked):
+                await self._publish(task_id)
+
+    def _wanted(self) -> set[str]:
+        wanted: set[str] = set()
+        for scope in self._channels:
+            if scope.tasks is None:
+                return set(self._tasks)
+            wanted |= scope.tasks
+            if scope.logs is not None:
+                wanted.add(scope.logs)
+        return wanted & self._tasks.keys()
+
+    def _forget(self, task_ids: set[str]) -> None:
+        for task_id in task_ids:
+            self._feeds.pop(task_id, None)
+            self._published.pop(task_id, None)
+            self._pushed_at.pop(task_id, None)
+
+    def _due(self, task_id: str, now: float, asked: bool) -> bool:
+        """Whether news of a task are to be sent now."""
+        feed = self._feeds.get(task_id)
+        if feed is None:
+            return True
+        position = self._positions.get(task_id)
+        published = self._published[task_id].position
+        if position is None:
+            return published is not None
+        if published is not None and position.revision == published.revision:
+            return feed.seq < position.log_seq  # more entries than one event holds
+        if published is None or (position.state or State.IDLE) is not feed.state:
+            return True
+        interval = FRESH_SECONDS if asked else self.push_interval
+        return now - self._pushed_at[task_id] >= interval
+
+    async def _publish(self, task_id: str) -> None:
+        """Read what is new of a task, and hand it to all channels that hear it."""
+        feed = self._feeds.get(task_id)
+        before = self._published.get(task_id)
+        news = await self._read(self._news.progress, self._tasks[task_id], before)
+        position = news.position
+        log_seq = position.log_seq if position else 0
+        key = sse_position.task_key(task_id, position.created_at) if position else ""
+        if feed is None:
+            feed = Feed(task_id)
+            feed.seq = 0 if self._is_heard(task_id) else log_seq
+        elif feed.key != key:
+            feed.seq = 0  # its first run, or removed and made again: from the first entry
+        page = None
+        old_seq, old_version = feed.seq, feed.version
+        if position:
+            old_seq = feed.seq = max(feed.seq, position.log_first_seq - 1)
+            if feed.seq < log_seq:
+                page = await self._read(self._news.page, task_id, feed.seq, log_seq)
+        # From here on nothing is awaited: clients see all of it or nothing.
+        if position:
+            feed.first_seq = position.log_first_seq
+        feed.key = key
+        if page is not None:
+            feed.seq = page.last
+        feed.version += 1
+        if feed.seq >= log_seq:
+            feed.state = news.state  # a stream does not end before its log does
+        feed.progress = None if news.partial else news.data
+        self._pages = {}
+        self._wholes.pop(task_id, None)
+        self._feeds[task_id] = feed
+        self._published[task_id] = news
+        self._pushed_at[task_id] = time.monotonic()
+        if feed.seq < log_seq:
+            self._wake.set()
+        for channel in self._channels.values():
+            if channel.concerns(task_id):
+                channel.publish(feed, page, news.data, old_seq, old_version)
+
+    def _is_heard(self, task_id: str) -> bool:
+        """Whether there are clients already that hear a task: they lack its log from the start."""
+        return any(
+            channel.clients and channel.concerns(task_id) for channel in self._channels.values()
+        )
+
+    async def _list(self) -> None:
+        tasks = await self._read(self._news.tasks)
+        old, self._tasks = self._tasks, tasks
+        listing = sse_position.digest((repr(tasks[task_id]) for task_id in sorted(tasks)), 4)
+        nobody_knew = not any(channel.listing for channel in self._channels.values())
+        for channel in self._channels.values():
+            channel.listing = listing
+        if nobody_knew or tasks == old:
+            return
+        events = TaskEvents(
+            made=sorted(tasks.keys() - old.keys()),
+            changed=sorted(t for t in tasks.keys() & old.keys() if tasks[t] != old[t]),
+            removed=sorted(old.keys() - tasks.keys()),
+        )
+        data = msgspec.json.encode(events)
+        for channel in self._channels.values():
+            if not channel.scope.single:
+                channel.publish_listing(data)
+            elif channel.scope.tasks is not None and channel.scope.tasks <= set(events.removed):
+                for client in channel.clients:
+                    client.close()
+
+    def _tend(self, now: float) -> None:
+        """Heartbeats, and the end of clients that do not read."""
+        beats = now - self._beat_at >= self.heartbeat
+        sweeps = now - self._swept_at >= min(SWEEP_SECONDS, self.heartbeat)
+        if not beats and not sweeps:
+            return
+        frame = Frame(sse_event.comment())
+        for channel in self._channels.values():
+            for client in list(channel.clients):
+                if client.blocked(now):
+                    client.close()
+                elif beats and client.sink.ready():
+                    client.sink.send(frame)
+        self._swept_at = now
+        if beats:
+            self._beat_at = now
+
+    # -- reading -------------------------------------------------------------------------------
+
+    async def _read(self, function: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+    async def _page(self, task_id: str, after: int, upto: int) -> Page:
+        key = (task_id, after, upto)
+        if key not in self._pages:
+            self._pages[key] = asyncio.ensure_future(self._read(self._news.page, *key))
+        return await asyncio.shield(self._pages[key])
+
+    async def _whole(self, feed: Feed) -> bytes:
+        if feed.progress is not None:
+            return feed.progress
+        task_id = feed.task_id
+        if task_id not in self._wholes:
+            self._wholes[task_id] = asyncio.ensure_future(self._read_whole(feed))
+        return await asyncio.shield(self._wholes[task_id])
+
+    async def _read_whole(self, feed: Feed) -> bytes:
+        version = feed.version
+        news = await self._read(self._news.progress, self._tasks[feed.task_id])
+        if feed.version == version:
+            feed.progress = news.data
+        return news.data
