@@ -113,6 +113,10 @@ class Execution:
             self._execute()
         except FenceLost:
             self._recorder.fenced = True
+        except Exception as defect:
+            message = f"the worker met a defect of syncmon: {type(defect).__name__}: {defect}"
+            self._recorder.finish(Action.LOSE, entry=NewEntry(level=Level.ERROR, message=message))
+            raise
         finally:
             self._snapshot.release()
             self._pool.shutdown(cancel_futures=True)

@@ -23,7 +23,7 @@ from syncmon_ext.sync.pool import ChildPool
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.unit_copy import UnitCopy
 
-REFRESH_SECONDS: Final = 0.5
+REFRESH_SECONDS: Final = 0.2
 CHUNK_SECONDS: Final = (
     2.0  # what a chunk should take: little is lost with it, and a commit is cheap
 )
@@ -31,6 +31,8 @@ FIRST_ROWS: Final = 20_000  # before the pace is known
 LEAST_ROWS: Final = 100
 WAIT_SHOWN_SECONDS: Final = 3.0  # a shorter wait is a database at work
 RECENT_CHUNKS: Final = 20
+WIDEST_RANGE: Final = 6.0
+WIDEST_SECONDS: Final = 30.0
 AT_THE_LIMIT: Final = 0.85  # of a throttle: nearer than this, it is what limits
 
 
@@ -71,20 +73,21 @@ class Gauge:
 
     def chunk_rows(self, copy: UnitCopy, upper: int) -> int:
         """How many rows the unit's next chunks should hold, so that each takes about two seconds."""
-        throttle = self._recorder.throttle
-        share = max(1, min(self.slots, max(self.in_flight, 1)))
         rows = float(FIRST_ROWS)
-        rate = speed(copy.pace, self.elapsed()) or speed(self._pace, self.elapsed())
-        if rate:
-            rows = rate / share * CHUNK_SECONDS
+        if copy.chunk_rate:
+            rows = copy.chunk_rate * CHUNK_SECONDS
+        throttle = self._recorder.throttle
         if throttle and throttle.rows:
             rows = min(rows, throttle.rows / self.slots * CHUNK_SECONDS / 2)
+        if throttle and throttle.bytes and copy.runtime.rows_committed:
+            width = max(1.0, copy.runtime.bytes_committed / copy.runtime.rows_committed)
+            rows = min(rows, throttle.bytes / width / self.slots * CHUNK_SECONDS / 2)
         return max(min(LEAST_ROWS, upper), min(upper, int(rows)))
 
     def refresh(
         self, units: Sequence[UnitCopy], waits: list[tuple[str, float]], *, force: bool = False
     ) -> None:
-        """Hand the run's figures to the recorder, at most twice a second unless forced."""
+        """Hand the run's figures to the recorder, at most five times a second unless forced."""
         now = time.monotonic()
         self._share_rates()
         if now - self._last_refresh < REFRESH_SECONDS and not force:
@@ -92,18 +95,22 @@ class Gauge:
         self._last_refresh = now
         elapsed = self.elapsed()
         self._note_swaps(units, elapsed)
+        copying = any(copy.prepared for copy in units)
         sums = totals([copy.runtime for copy in units], self._floor)
         self._floor = max(self._floor, sums.overall_progress or 0.0)
-        self._pace = observe(
-            self._pace,
-            Sample(
-                seconds=elapsed,
-                rows=sums.rows_committed,
-                bytes=sums.bytes_committed,
-                swap_seconds=self._swap_seconds,
-            ),
-        )
+        if copying:  # connecting and planning say nothing about the pace
+            self._pace = observe(
+                self._pace,
+                Sample(
+                    seconds=elapsed,
+                    rows=sums.rows_committed,
+                    bytes=sums.bytes_committed,
+                    swap_seconds=self._swap_seconds,
+                ),
+            )
         left = eta(self._pace, [copy.work() for copy in units], elapsed) if units else None
+        if left is not None and left.high > WIDEST_RANGE * left.mid + WIDEST_SECONDS:
+            left = None  # so wide a range tells a person nothing
         waiting = waits[0] if waits and waits[0][1] >= WAIT_SHOWN_SECONDS else None
         if now - self._last_commit < WAIT_SHOWN_SECONDS:
             waiting = None

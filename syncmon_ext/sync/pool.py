@@ -25,7 +25,7 @@ _CONTEXT: Final = multiprocessing.get_context("spawn")  # the scheduler has thre
 _SLOT_FIELDS: Final = 4  # waiting for (index of the name, -1 = nothing), since, rows/s, bytes/s
 
 
-class ChildDied(Exception):  # noqa: N818  # what happened, not whose fault
+class ChildDied(Exception):  # what happened, not whose fault
     """The child process of a job ended before the job did."""
 
 
@@ -123,9 +123,9 @@ class ChildPool(Executor):
     def kill(self) -> None:
         """Kill every child now: transactions in flight are rolled back by their databases."""
         with self._lock:
-            children = list(self._children.values())
-        for child in children:
-            child.kill()
+            for child in self._children.values():
+                child.kill()
+            self._children.clear()  # a job that comes now gets a new child, not a dying one
 
     def waits(self) -> list[tuple[str, float]]:
         """What the children wait for: (connection name, seconds so far), the longest first."""
@@ -164,13 +164,15 @@ class ChildPool(Executor):
         while (call := self._calls.get()) is not None:
             if not call.future.set_running_or_notify_cancel():
                 continue
-            if child is None or pipe is None or not child.is_alive():
+            with self._lock:
+                usable = self._children.get(slot) is child
+            if child is None or pipe is None or not usable or not child.is_alive():
+                self._bury(child, pipe)
                 child, pipe = self._start(slot)
             outcome = self._run(pipe, child, call)
             self._shares.set_waiting(slot, -1)
             if isinstance(outcome, ChildDied):
-                child.join()
-                pipe.close()
+                self._bury(child, pipe)
                 child = pipe = None
                 call.future.set_exception(outcome)
         if child is not None and pipe is not None:
@@ -183,6 +185,13 @@ class ChildPool(Executor):
             pipe.close()
         with self._lock:
             self._children.pop(slot, None)
+
+    @staticmethod
+    def _bury(child: Any, pipe: Connection | None) -> None:
+        if child is not None and pipe is not None:
+            child.kill()
+            child.join()
+            pipe.close()
 
     def _start(self, slot: int) -> tuple[Any, Connection]:
         ours, theirs = _CONTEXT.Pipe()

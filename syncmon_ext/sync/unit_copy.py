@@ -48,6 +48,7 @@ class UnitCopy:
         self.ready: deque[Chunk] = deque()
         self.in_flight: list[Chunk] = []
         self.pace = Pace()
+        self.chunk_rate: float | None = None  # rows/s of one chunk while it is copied
         self._uncounted = False  # a chunk came without a row count
 
     @property
@@ -118,6 +119,10 @@ class UnitCopy:
             chunks_committed=self.runtime.chunks_committed + 1,
             rows_total=rows if total is not None and total < rows else total,
         )
+        took = result.source_seconds + result.transfer_seconds + result.target_seconds
+        if result.rows and took > 0 and not result.replayed:
+            rate = result.rows / took
+            self.chunk_rate = rate if self.chunk_rate is None else (self.chunk_rate + rate) / 2
         self.observe(seconds)
 
     def take_swap(self, rows: int, now: datetime) -> None:

@@ -135,3 +135,12 @@ def test_children_end_with_the_pool(pool: ChildPool) -> None:
     children = [psutil.Process(pool.submit(pid).result(timeout=20))]
     pool.shutdown(cancel_futures=True)
     until(lambda: not any(child.is_running() for child in children))
+
+
+def test_job_right_after_a_kill_gets_a_new_child(pool: ChildPool) -> None:
+    for _ in range(5):
+        job = pool.submit(hang_in, "flights")
+        until(lambda: bool(pool.waits()))
+        pool.kill()
+        assert pool.submit(pid).result(timeout=20)
+        assert isinstance(job.exception(timeout=20), ChildDied)
