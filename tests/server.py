@@ -22,14 +22,15 @@ STOP_SECONDS = 20.0
 class JupyterServer:
     """Starts, stops and kills a server; a second start uses the same home and store.
 
-    ``lab`` serves JupyterLab and Notebook as well. ``traits`` are command-line settings, as in ``{"SyncmonApp.push_interval": 0.2}``.
+    ``lab`` serves JupyterLab and Notebook as well. ``traits`` are command-line settings, as in
+    ``{"SyncmonApp.push_interval": 0.2}``.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        token: str = "secret-token",
+        token: str = "secret-token",  # noqa: S107 - of a server that nobody else reaches
         base_url: str = "/",
         traits: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,

@@ -81,21 +81,17 @@ class SyncmonHandler(APIHandler):
         """Nothing is received yet."""
         self._parts: list[bytes] = []
         self._received = 0
+        self._admitted = False
 
     # -- the request ---------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Refuse what is too large before it is received, after Jupyter's own checks."""
+        """Let Jupyter check who asks, before the body is received."""
         await super().prepare()
-        try:
-            announced = int(self.request.headers.get("Content-Length", "0"))
-        except ValueError:
-            announced = 0
-        if announced > BODY_BYTES:
-            self._refuse_size()
+        self._admitted = True
 
     def data_received(self, chunk: bytes) -> None:
-        """Keep a piece of the body."""
+        """Keep a piece of the body, unless it has grown too large: then read on, and forget it."""
         self._received += len(chunk)
         if self._received > BODY_BYTES:
             self._parts.clear()
@@ -243,6 +239,9 @@ class SyncmonHandler(APIHandler):
             detail = _detail(status_code, error)
         if status_code == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
+        if not self._admitted:
+            # Tornado closes a connection of which the body was not read; the client should know.
+            self.set_header("Connection", "close")
         self.set_header("Cache-Control", "no-store")
         self.finish(msgspec.json.encode(ErrorReply(error=detail)))
 
@@ -293,9 +292,8 @@ class NotFoundHandler(SyncmonHandler):
     async def prepare(self) -> None:
         """Say that there is nothing here, to those who may know."""
         await super().prepare()
-        if not self.current_user:
-            raise web.HTTPError(403)
-        raise web.HTTPError(404)
+        self._admitted = False
+        raise web.HTTPError(404 if self.current_user else 403)
 
 
 _HINTS: Final = {
