@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -63,7 +64,7 @@ def add_sample(
 
 
 def thin(connection: Connection, run_id: str) -> None:
-    """Remove every second sample of the older three quarters; the first and the newest stay."""
+    """Remove about a quarter of a run's samples, see ``superfluous``."""
     numbers = list(
         connection.scalars(
             select(progress_samples.c.sample)
@@ -71,7 +72,7 @@ def thin(connection: Connection, run_id: str) -> None:
             .order_by(progress_samples.c.sample)
         )
     )
-    doomed = numbers[1 : len(numbers) * 3 // 4 : 2]
+    doomed = superfluous(numbers)
     for start in range(0, len(doomed), 500):
         connection.execute(
             delete(progress_samples).where(
@@ -79,6 +80,23 @@ def thin(connection: Connection, run_id: str) -> None:
                 progress_samples.c.sample.in_(doomed[start : start + 500]),
             )
         )
+
+
+def superfluous(numbers: Sequence[int]) -> list[int]:
+    """A quarter of ``numbers`` (ascending) that leave the smallest gaps when they go.
+
+    The first one and the newest quarter stay, and of two neighbours one at most goes: however long a
+    run lasts, its old samples lie evenly over all of its past.
+    """
+    old = len(numbers) * 3 // 4
+    by_gap = sorted(range(1, old), key=lambda place: numbers[place + 1] - numbers[place - 1])
+    doomed: set[int] = set()
+    for place in by_gap:
+        if len(doomed) >= len(numbers) // 4:
+            break
+        if place - 1 not in doomed and place + 1 not in doomed:
+            doomed.add(place)
+    return [numbers[place] for place in sorted(doomed)]
 
 
 def history(connection: Connection, task_id: str, run_id: str | None) -> list[HistorySample]:

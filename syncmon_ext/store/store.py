@@ -33,6 +33,14 @@ class Store:
         self.url: Final = _checked_url(url)
         self.engine: Final = _engine(self.url)
         self._writer = self.engine.execution_options(**{WRITE_OPTION: True})
+        # SQLite's readers see one state by nature.
+        self._reader = (
+            self.engine
+            if self.is_sqlite
+            else self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        )
         try:
             with _unavailable(self.url):
                 migrate(self.engine)
@@ -49,7 +57,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection whose reads see one state of the store."""
-        with _unavailable(self.url), self.engine.connect() as connection:
+        with _unavailable(self.url), self._reader.connect() as connection:
             yield connection
 
     @contextmanager

@@ -79,8 +79,9 @@ def _task(row: Row[Any]) -> Task:
 
 def create_task(connection: Connection, task: Task) -> bool:
     """Add a task; False where the id is taken."""
-    result = connection.execute(_insert_ignore(connection, task))
-    return result.rowcount == 1
+    # Not the row count: an INSERT has none on PostgreSQL.
+    made = connection.execute(_insert_ignore(connection, task).returning(tasks.c.task_id))
+    return made.scalar_one_or_none() is not None
 
 
 def ensure_task(connection: Connection, task: Task) -> None:
