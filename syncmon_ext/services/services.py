@@ -12,6 +12,7 @@ from syncmon_ext.services.news import News
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.services.task_log import TaskLog
+from syncmon_ext.services.task_loop import TaskLoop
 from syncmon_ext.services.task_progress import TaskProgress
 from syncmon_ext.services.task_sse import TaskSse
 from syncmon_ext.store.store import Store
@@ -41,6 +42,7 @@ class Services:
         self.control = TaskControl(self.store, self.catalog, self.supervisor)
         self.progress = TaskProgress(self.store, self.catalog)
         self.log = TaskLog(self.store, self.catalog)
+        self.loops = TaskLoop(self.store, self.catalog, self.supervisor)
         self.sse = TaskSse(
             News(self.store, self.catalog),
             is_sqlite=self.store.is_sqlite,

@@ -10,7 +10,8 @@ from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.run import Lease, Run
 from syncmon_ext.model.state import ACTIVE, Action, State, UnitState, next_state
-from syncmon_ext.store import log, runs, tasks, units
+from syncmon_ext.services import loop_watch
+from syncmon_ext.store import log, loops, runs, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
@@ -42,10 +43,10 @@ class Supervisor:
                     log.append(connection, run.task_id, run_id, [entry])
 
     def check(self) -> None:
-        """Find the runs that lost their worker, and give each a new one."""
+        """Find the runs that lost their worker, and give each a new one; end the lost loops."""
         with self._lock:
             with self._store.read() as connection:
-                watched = runs.runs_in(connection, ACTIVE)
+                watched = [*runs.runs_in(connection, ACTIVE), *loops.paused(connection)]
             self._watch.forget({run.run_id for run, _ in watched})
             for run, lease in watched:
                 self._check_run(run, lease)
@@ -54,14 +55,25 @@ class Supervisor:
         """The same for one task, before a command decides by its state."""
         with self._lock:
             with self._store.read() as connection:
-                watched = runs.runs_in(connection, ACTIVE)
+                watched = [*runs.runs_in(connection, ACTIVE), *loops.paused(connection)]
             for run, lease in watched:
                 if run.task_id == task_id:
                     self._check_run(run, lease, resume=False)
 
+    def check_loops(self) -> None:
+        """End the loops whose program is gone."""
+        with self._lock:
+            with self._store.read() as connection:
+                watched = [*runs.runs_in(connection, ACTIVE), *loops.paused(connection)]
+            for run, lease in watched:
+                if run.spec is None:
+                    self._check_run(run, lease)
+
     def _check_run(self, run: Run, lease: Lease, *, resume: bool = True) -> None:
-        if run.spec is None:
-            return  # a loop: its program is watched by whoever tracks it
+        if run.spec is None:  # a loop: nobody can take it over
+            if loop_watch.is_lost(self._watch, lease):
+                loop_watch.end_lost(self._store, run, lease)
+            return
         if run.state is not State.INTERRUPTED and not self._watch.is_dead(lease):
             return
         if run.state is State.INTERRUPTED and not resume:

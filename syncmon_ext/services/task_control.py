@@ -50,12 +50,9 @@ class TaskControl:
         that would be resumed was begun with another configuration.
         """
         task = self._catalog.task(task_id)
-        if task.kind is not Kind.COPY or task.spec is None:
-            raise WrongState(
-                f"task {task_id!r} is a loop: its program starts it",
-                hint="run the program again; Start only resumes a paused loop",
-            )
         self._supervisor.check_task(task_id)
+        if task.kind is not Kind.COPY or task.spec is None:
+            return self._resume_loop(task)
         with self._store.write() as connection:
             tasks.ensure_task(connection, task)
             tasks.lock_task(connection, task_id)
@@ -84,6 +81,8 @@ class TaskControl:
     def set_throttle(self, task_id: str, throttle: Throttle) -> Progress:
         """Change the pace of the task's run, running or paused; effective within 2 s."""
         task = self._catalog.task(task_id)
+        if task.kind is Kind.LOOP:
+            raise WrongState(f"{task_id!r} is a loop: its pace is its own", hint="pause it instead")
         with self._store.write() as connection:
             run = self._newest_run(connection, task_id)
             if run is None or run.state not in ACTIVE | RESUMABLE:
@@ -104,6 +103,24 @@ class TaskControl:
         return self._progress(task)
 
     # -- start -------------------------------------------------------------------------------
+
+    def _resume_loop(self, task: Task) -> Progress:
+        """Let a loop that holds still go on; only its program can begin one."""
+        with self._store.write() as connection:
+            tasks.lock_task(connection, task.task_id)
+            run = self._newest_run(connection, task.task_id)
+            state = run.state if run else State.IDLE
+            resumed = next_state(state, Action.START)
+            if run is None or state is not State.PAUSED or resumed is None:
+                raise WrongState(
+                    f"loop {task.task_id!r} is {state}: its program starts it",
+                    hint="run the program again; Start only resumes a paused loop",
+                )
+            runs.set_state(connection, run.run_id, resumed)
+            units.set_unfinished(connection, task.task_id, run.run_id, UnitState.RUNNING)
+            entry = NewEntry(level=Level.INFO, message="resumed")
+            log.append(connection, task.task_id, run.run_id, [entry])
+        return self._progress(task)
 
     def _replay(
         self, connection: Connection, task: Task, key: str, known: tuple[str, str]
@@ -224,7 +241,10 @@ class TaskControl:
             new = next_state(state, action)
             if run is None or new is None:
                 raise _wrong_state(task_id, state, action)
-            had_worker = state in (State.RUNNING, State.PAUSING)
+            # The program of a loop hears the command itself, also while it is paused.
+            had_worker = state in (State.RUNNING, State.PAUSING) or run.spec is None
+            if run.spec is None and state is State.FAILED:  # nothing is left that could drain
+                new = next_state(new, Action.DRAINED) or new
             runs.set_state(connection, run.run_id, new)
             if new is State.PAUSED:
                 units.set_unfinished(connection, task_id, run.run_id, UnitState.PAUSED)
