@@ -60,7 +60,10 @@ def _keys(
     skip: int,
 ) -> KeyValue | None:
     """The key ``skip`` places after the first one of the range."""
-    order = ", ".join(term + (" DESC" if descending else "") for term in ranges.key_terms(unit))
+    # Qualified, since ORDER BY would take a bare name for the text that is selected under it.
+    order = ", ".join(
+        term + (" DESC" if descending else "") for term in ranges.key_terms(unit, "t")
+    )
     table = relation(unit.source_schema, unit.source_table)
     if isinstance(session, PostgresSession):
         selected = ", ".join(
@@ -70,7 +73,7 @@ def _keys(
         parts = ranges.conditions(unit, low, high, session.literal)
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         rows = session.execute(
-            f"SELECT {selected} FROM {table}{where} ORDER BY {order} LIMIT 1 OFFSET {skip}"
+            f"SELECT {selected} FROM {table} AS t{where} ORDER BY {order} LIMIT 1 OFFSET {skip}"
         )
         return list(rows[0]) if rows else None
     bind = ranges.Binder()
@@ -78,7 +81,8 @@ def _keys(
     where = f" WHERE {' AND '.join(parts)}" if parts else ""
     names = ", ".join(map(ident, unit.key))
     rows = session.execute(
-        f"SELECT {names} FROM {table}{where} ORDER BY {order} LIMIT 1 OFFSET {skip}", bind.values
+        f"SELECT {names} FROM {table} AS t{where} ORDER BY {order} LIMIT 1 OFFSET {skip}",
+        bind.values,
     )
     return packed(rows[0]) if rows else None
 

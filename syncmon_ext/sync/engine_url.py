@@ -54,7 +54,7 @@ def masked(url: str) -> str:
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):
-        return url.split(":", 1)[0] + "://…"
+        return "(not a URL)"
     hidden = {key: "***" for key in _SECRET_QUERY if key in parts.query}
     if hidden:
         parts = parts.update_query_dict(hidden)

@@ -97,8 +97,13 @@ def refuse_newer(own: Ownership, unit: UnitPlan, token: int) -> None:
 
 def check(session: Session, own: Ownership, units: Sequence[UnitPlan]) -> None:
     """The last statement before COMMIT: lock the fence rows and compare. Raises FenceLost."""
+    compare(session, own, units, lock="share")
+
+
+def compare(session: Session, own: Ownership, units: Sequence[UnitPlan], *, lock: str = "") -> None:
+    """Raises FenceLost where a fence row is not that of ``own``."""
     for unit in sorted(units, key=lambda u: (u.target_schema or "", u.target_table)):
-        rows = session.run(held(session.dialect, unit, lock="share"))
+        rows = session.run(held(session.dialect, unit, lock=lock))
         holder = (rows[0][0], rows[0][2], rows[0][3]) if rows else None
         if holder != (own.store_id, own.run_id, own.token):
             table = shown(unit.target_schema, unit.target_table)

@@ -11,7 +11,7 @@ import msgspec
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import ForeignKeyPlan, Plan, UnitPlan
 from syncmon_ext.model.task import TableSpec, TaskSpec
-from syncmon_ext.sync import engine_url, unit_plan
+from syncmon_ext.sync import engine_url, missing_types, unit_plan
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
 from syncmon_ext.sync.quoting import shown
@@ -54,6 +54,8 @@ def _planned(
         if shape is not None:
             shapes[unit.unit_id] = shape
         places[unit.unit_id] = place
+    if isinstance(target, PostgresSession):
+        units = [missing_types.checked(target, unit) for unit in units]
     units = _collisions(units, target is not None and _same_database(source, target))
     units = _depending(units, shapes, places)
     return Plan(

@@ -20,10 +20,13 @@ from syncmon_ext.sync.quoting import ident, shown
 SHOWN: Final = 80  # characters of a value in a message
 _EXACT: Final = 2**53  # integers up to here are doubles too
 _DAY: Final = "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2])
-_TIME: Final = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"
+_DATE: Final = r"\d{4,7}-\d\d-\d\d"
+_TIME: Final = _DATE + r"[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"
+_ENDLESS: Final = r"|-?infinity"
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
-    types.TIMESTAMP: re.compile(_TIME),
-    types.TIMESTAMPTZ: re.compile(_TIME + r"(Z|[+-]\d\d(:?\d\d)?)"),
+    types.DATE: re.compile(_DATE + "( BC)?" + _ENDLESS),
+    types.TIMESTAMP: re.compile(_TIME + "( BC)?" + _ENDLESS),
+    types.TIMESTAMPTZ: re.compile(_TIME + r"(Z|[+-]\d\d(:?\d\d)?)( BC)?" + _ENDLESS),
     types.UUID: re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
 }
 _STORAGE: Final = {
@@ -68,7 +71,10 @@ class Checks:
         if rule in (types.ANY, ""):
             return name
         if number in self._forms:
-            return f"_syncmon_form({number}, {name}{self._keys})"
+            form = f"_syncmon_form({number}, {name}{self._keys})"
+            if rule != types.DATE:
+                return form
+            return f"CASE WHEN typeof({name}) = 'text' AND {name} GLOB '{_DAY}' THEN {name} ELSE {form} END"
         if rule in (types.INTEGER, types.TEXT, types.BLOB):
             return f"CASE typeof({name}) WHEN '{rule}' THEN {name} WHEN 'null' THEN NULL ELSE {bad} END"
         test = {
@@ -76,7 +82,6 @@ class Checks:
             f"AND {name} BETWEEN -{_EXACT} AND {_EXACT})",
             types.BOOLEAN: f"typeof({name}) = 'integer' AND {name} IN (0, 1)",
             types.NUMBER: f"typeof({name}) IN ('integer', 'real', 'text')",
-            types.DATE: f"typeof({name}) = 'text' AND {name} GLOB '{_DAY}'",
         }.get(rule)
         if test is None:
             kind, _, size = rule.partition(":")

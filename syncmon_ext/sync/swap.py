@@ -47,6 +47,7 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
         with session.transaction():
             if isinstance(session, PostgresSession):
                 swap_postgresql.set_patience(session)
+            fence.compare(session, own, units)  # an older owner learns it before it looks around
             rows = {unit.unit_id: _complete(session, own, unit) for unit in units}
             waiting = [unit for unit in units if not rows[unit.unit_id][0]]
             warnings = _put(session, own, waiting, {k: n for k, (_, n) in rows.items()})

@@ -1,0 +1,214 @@
+"""The union of the chunks is the table, whatever its key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syncmon_ext.sync import jobs, keys
+from syncmon_ext.sync.reflect.tables import reflect
+from tests.sync.copying import Copy, owner
+from tests.sync.databases import Database, Maker
+
+TEXTS = [
+    "",
+    "a",
+    "A",
+    "b",
+    "B",
+    "ä",
+    "Z",
+    "z",
+    "aa",
+    "Aa",
+    " a",
+    "a ",
+    "\t",
+    "é",
+    "🙂",
+    "'",
+    "\\",
+    "ß",
+]
+
+
+def check_union(
+    source: Database, target: Database, table: str, size: int, method: str = "key"
+) -> None:
+    copy = Copy(source, target, tables=[table])
+    assert (copy.units[0].chunk_method, copy.units[0].errors) == (method, [])
+    with copy.claimed():
+        unit = copy.units[0]
+        results = copy.copy_all(unit, size)
+        # Counted chunks hold what was counted.
+        assert all(r.chunk.rows in (None, r.rows) for r in results)
+        copy.swap(unit)
+    # PostgreSQL's own text of a row: Python has no infinite dates.
+    query = (
+        f"SELECT {table}::text FROM {table}"
+        if "postgresql" == source.dialect == target.dialect
+        else (f"SELECT * FROM {table}")
+    )
+    assert sorted(map(repr, target.query(query))) == sorted(map(repr, source.query(query)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("k text NOT NULL PRIMARY KEY", [(t,) for t in TEXTS]),
+        ('k text COLLATE "C" NOT NULL PRIMARY KEY', [(t,) for t in TEXTS]),
+        ('k text COLLATE "pg_unicode_fast" NOT NULL PRIMARY KEY', [(t,) for t in TEXTS]),
+        ("k numeric NOT NULL PRIMARY KEY", [(v,) for v in ("NaN", "1.50", "-1e30", "0.001", "Infinity")]),
+        ("k timestamptz PRIMARY KEY", [(v,) for v in ("infinity", "2013-01-01 00:00:00.000001", "-infinity")]),
+        ("k uuid PRIMARY KEY", [(f"{n:08x}-0000-0000-0000-000000000000",) for n in (0, 1, 255, 2**31)]),
+        ("k bytea PRIMARY KEY", [(bytes([n, 0]),) for n in (0, 92, 255)]),
+        ("k double precision PRIMARY KEY", [(v,) for v in ("NaN", "0.1", "-Infinity", "1e-300")]),
+        ("k interval PRIMARY KEY", [(v,) for v in ("1 mon", "1 day", "-5 days", "3 years")]),
+        ("k int NOT NULL UNIQUE, v int PRIMARY KEY", [(n, -n) for n in (-5, 0, 7, 10**9)]),
+        ("a text, b int, c date, PRIMARY KEY (a, b, c)",
+         [(a, b, c) for a in "xyX" for b in (-1, 0) for c in ("2013-01-01", "infinity")]),
+    ],
+)  # fmt: skip
+def test_keys_of_postgresql(
+    database: Maker, columns: str, values: list[tuple[Any, ...]], size: int
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(f"CREATE TABLE t ({columns})")
+    source.insert("t", values)
+    check_union(source, target, "t", size)
+
+
+def test_case_insensitive_collation_of_postgresql(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    make = "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+    try:
+        source.run(make)
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this build of PostgreSQL has no ICU, and so no such collation")
+    source.run("CREATE TABLE t (k text COLLATE ci PRIMARY KEY, v int)")
+    target.run(make)
+    source.insert("t", [(word, n) for n, word in enumerate(["b", "A", "C", "d", "É", "e"])])
+    check_union(source, target, "t", 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+@pytest.mark.parametrize("collation", ["BINARY", "NOCASE", "RTRIM"])
+@pytest.mark.parametrize("tail", ["", "WITHOUT ROWID"])
+def test_text_keys_of_sqlite(database: Maker, collation: str, tail: str, size: int) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(f"CREATE TABLE t (k TEXT NOT NULL COLLATE {collation} PRIMARY KEY) {tail}")
+    folds = {"BINARY": str, "NOCASE": str.lower, "RTRIM": str.rstrip}
+    fold = folds[collation]
+    source.insert("t", [(t,) for t in {fold(t): t for t in TEXTS}.values()])
+    check_union(source, target, "t", size)
+
+
+def test_index_in_another_collation_than_its_column(database: Maker) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run(
+        "CREATE TABLE t (k TEXT NOT NULL, n INT NOT NULL)",
+        "CREATE UNIQUE INDEX u ON t (k COLLATE NOCASE, n)",
+    )
+    source.insert("t", [(t, n) for n, t in enumerate(TEXTS * 3)])
+    check_union(source, target, "t", 4)
+
+
+def test_primary_key_of_sqlite_that_may_hold_null_is_not_used(database: Maker) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run("CREATE TABLE t (k TEXT PRIMARY KEY, v INT)")
+    source.insert("t", [(None, 1), (None, 2), ("a", 3), (None, 4)])
+    check_union(source, target, "t", 2, method="rowid")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_nullable_partial_and_expression_indexes_are_not_keys(
+    database: Maker, dialect: str
+) -> None:
+    source = database(dialect)
+    source.run(
+        "CREATE TABLE t (a INTEGER, b INTEGER NOT NULL, c INTEGER NOT NULL)",
+        "CREATE UNIQUE INDEX one ON t (a)",
+        "CREATE UNIQUE INDEX two ON t (b) WHERE c > 0",
+        "CREATE UNIQUE INDEX three ON t ((b + c))",
+        "CREATE INDEX four ON t (c)",
+        "CREATE UNIQUE INDEX five ON t (c DESC)",
+    )
+    with jobs.sessions.opened(source.connection, "syncmon/source") as session:
+        shape = reflect(session, None, "t")
+    assert shape is not None
+    assert keys.choose(shape, dialect, None).method in ("rowid", "ctid")
+    assert "may be NULL" in keys.choose(shape, dialect, ["a"]).errors[0]
+    assert "no column nothing" in keys.choose(shape, dialect, ["nothing"]).errors[0]
+    assert "unique index" in keys.choose(shape, dialect, ["b"]).errors[0]
+
+
+def test_wanted_key_is_used(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, other int NOT NULL UNIQUE)")
+    source.insert("t", [(n, -n) for n in range(10)])
+    copy = Copy(source, target, tables=[{"name": "t", "key": ["other"]}])
+    assert copy.units[0].key == ["other"]
+    assert copy.run(3) == {"t": 10}
+
+
+def test_rows_that_come_and_go_while_copying(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY)")
+    source.insert("t", [(n,) for n in range(0, 100, 2)])
+    copy = Copy(source, target, tables=["t"])
+    with copy.claimed():  # its snapshot is what is copied
+        unit = copy.units[0]
+        chunks = copy.chunks(unit, copy.prepare(unit), 10)
+        copy.copy(unit, next(chunks))
+        source.run("DELETE FROM t WHERE id > 50", "INSERT INTO t SELECT generate_series(1, 99, 2)")
+        for chunk in chunks:
+            copy.copy(unit, chunk)
+        copy.swap(unit)
+    assert sorted(target.query("SELECT id FROM t")) == [(n,) for n in range(0, 100, 2)]
+
+
+mixed = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(codec="utf-8"), max_size=5),
+    st.binary(max_size=3),
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.lists(st.tuples(mixed, mixed), max_size=30), size=st.integers(1, 10))
+def test_any_mixture_of_values_is_a_key_of_sqlite(
+    database: Maker, data: list[tuple[Any, Any]], size: int
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run("CREATE TABLE t (a NOT NULL, b NOT NULL, PRIMARY KEY (a, b)) WITHOUT ROWID")
+    import sqlite3
+
+    db = sqlite3.connect(source.path)
+    with db:
+        db.executemany("INSERT OR IGNORE INTO t VALUES (?, ?)", data)
+    db.close()
+    check_union(source, target, "t", size)
+
+
+def test_resume_orders_committed_ranges_as_the_index_does(database: Maker) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run("CREATE TABLE t (k TEXT NOT NULL COLLATE NOCASE PRIMARY KEY)")
+    source.insert("t", [(t,) for t in ["a", "B", "c", "D", "e", "F", "g", "H"]])
+    copy = Copy(source, target, tables=["t"])
+    with copy.claimed():
+        unit = copy.units[0]
+        chunks = list(copy.chunks(unit, copy.prepare(unit), 1))
+        for number in (6, 1, 3):
+            copy.copy(unit, chunks[number])
+        assert [c.high for c in copy.prepare(unit).committed] == [["B"], ["D"], ["g"]]
+    again = Copy(source, target, owner(token=2), tables=["t"])
+    assert again.run(2) == {"t": 5}
+    assert len(target.query("SELECT k FROM t")) == 8
