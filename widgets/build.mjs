@@ -11,7 +11,6 @@ const source = (name) => join(here, "src", name);
 const common = {
   bundle: true,
   minify: true,
-  format: "esm",
   target: "es2022",
   jsx: "automatic",
   jsxImportSource: "preact",
@@ -22,8 +21,10 @@ const common = {
 const page = join(here, "..", "syncmon_ext", "page", "static");
 rmSync(page, { recursive: true, force: true });
 mkdirSync(page, { recursive: true });
+// Classic scripts: JupyterHub wants an XSRF token with what a browser fetches in CORS mode, as modules are.
 await build({
   ...common,
+  format: "iife",
   entryPoints: [source("page.tsx"), source("embed.tsx"), source("page.css")],
   outdir: page,
 });
@@ -31,6 +32,7 @@ await build({
 if (existsSync(source("widget.tsx"))) {
   await build({
     ...common,
+    format: "esm",
     entryPoints: [source("widget.tsx")],
     outdir: join(here, "syncmon_widgets", "static"),
   });

@@ -9,6 +9,7 @@ import type {
   RunSummary,
   StartBody,
   Task,
+  TaskList,
 } from "./messages";
 
 export interface LogQuery {
@@ -90,8 +91,8 @@ export class Api {
     return token ? { "X-XSRFToken": token } : {};
   }
 
-  async tasks(): Promise<Task[]> {
-    return (await this.#json<{ tasks: Task[] }>("GET", "tasks")).tasks;
+  tasks(): Promise<TaskList> {
+    return this.#json("GET", "tasks");
   }
 
   task(taskId: string): Promise<Task> {

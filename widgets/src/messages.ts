@@ -112,6 +112,19 @@ export interface Task {
   progress: Progress;
 }
 
+export interface TaskList {
+  tasks: Task[];
+  /** What is wrong with syncmon.toml; the last good version stays in use. */
+  configuration_error: ErrorBody | null;
+}
+
+/** The event `tasks`: the ids of those that came, changed or went. */
+export interface TaskEvents {
+  made: string[];
+  changed: string[];
+  removed: string[];
+}
+
 export interface ColumnPlan {
   name: string;
   source_type: string;

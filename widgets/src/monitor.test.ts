@@ -12,6 +12,7 @@ class Server {
   progress: Progress = progress("nightly");
   logs: LogEntry[] = [];
   down = false;
+  removed = false;
 
   readonly fetch = (async (input: string, init: RequestInit) => {
     const { pathname, searchParams } = new URL(input, "http://server");
@@ -20,13 +21,17 @@ class Server {
     const key = (init.headers as Record<string, string>)["Idempotency-Key"];
     if (key) this.keys.push(key);
     if (this.down) throw new TypeError("down");
-    if (call === "tasks") return Response.json({ tasks: [this.task, task("archive")] });
+    if (call === "tasks") return Response.json({ tasks: this.tasks, configuration_error: null });
     if (call.endsWith("/logs")) return Response.json({ logs: this.page(searchParams) });
     if (call.endsWith("/history")) return Response.json({ samples: [] });
     if (call.endsWith("/runs")) return Response.json({ runs: [] });
     if (call === "tasks/nightly") return Response.json(this.task);
     return Response.json(this.progress);
   }) as typeof fetch;
+
+  get tasks() {
+    return this.removed ? [task("archive")] : [this.task, task("archive")];
+  }
 
   get task() {
     return { ...task("nightly"), progress: this.progress };
@@ -215,6 +220,19 @@ describe("the list", () => {
     await vi.advanceTimersByTimeAsync(1000);
     vi.useRealTimers();
     expect(server.count("GET tasks")).toBe(2);
+  });
+
+  test("without the task that is shown ends its stream and keeps its last state", async () => {
+    const { server, feed, monitor } = open();
+    monitor.select("nightly");
+    await quiet();
+    expect(feed.interest.logs).toBe("nightly");
+    server.removed = true;
+    const error = { code: "task_not_found", message: "m", hint: "" };
+    feed.listener({ type: "connection", connection: { state: "ended", lastNews: null, error } });
+    await vi.waitFor(() => expect(feed.interest.logs).toBeNull());
+    expect(monitor.state.selectError?.message).toBe("Task nightly was removed.");
+    expect(monitor.state.progress.nightly?.state).toBe("running");
   });
 
   test("of a monitor of one task is that task", async () => {

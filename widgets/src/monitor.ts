@@ -3,7 +3,7 @@
 import { type Api, errorBody, type LogQuery, type LogRange } from "./api";
 import type { Feed, FeedEvent, Interest, Subscription } from "./hub";
 import { ALL_ENTRIES } from "./log";
-import type { LogEntry, StartBody, TaskState } from "./messages";
+import type { LogEntry, StartBody, TaskList } from "./messages";
 import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state";
 import { type Command, isActive } from "./states";
 
@@ -165,8 +165,10 @@ export class Monitor {
     this.#dispatch(event);
     if (event.type === "tasks") this.#listSoon();
     if (event.type === "reset" && taskId !== null) this.#readLog("newest");
-    const back = event.type === "connection" && event.connection.state === "live";
-    if (!back || connection.state !== "reconnecting") return;
+    if (event.type !== "connection") return;
+    // A stream that names a task which is gone is refused: the list tells, and another one is opened.
+    if (event.connection.state === "ended" && event.connection.error) this.#listSoon();
+    if (event.connection.state !== "live" || connection.state !== "reconnecting") return;
     // The stream resumes the log; what the curves missed is in the history.
     if (taskId !== null && samplesRun !== null) void this.#readHistory(taskId, samplesRun);
     if (this.#state.tasks === null) this.#listSoon();
@@ -184,8 +186,7 @@ export class Monitor {
   #followChange(before: State): void {
     const { selected: taskId, progress } = this.#state;
     const now = taskId === null ? undefined : progress[taskId];
-    const active = now !== undefined && isActive(now.state);
-    const logs = active ? taskId : null;
+    const logs = activeTask(this.#state);
     if (logs !== this.#interest.logs) {
       this.#interest = { tasks: this.#scope, logs };
       this.#subscription.update(this.#interest);
@@ -193,7 +194,7 @@ export class Monitor {
     if (taskId === null || !now) return;
     const was = before.selected === taskId ? before.progress[taskId] : undefined;
     if (now.run_id && now.run_id !== was?.run_id) void this.#readHistory(taskId, now.run_id);
-    if (was && isActive(was.state) && !active) this.#settle(taskId);
+    if (was && isActive(was.state) && !isActive(now.state)) this.#settle(taskId);
     if (was && was.state !== now.state && this.#state.runs.value) void this.readRuns();
   }
 
@@ -225,14 +226,17 @@ export class Monitor {
 
   async #readList(): Promise<void> {
     try {
-      const tasks =
-        this.#scope === "all"
-          ? await this.#api.tasks()
-          : await Promise.all(this.#scope.map((taskId) => this.#api.task(taskId)));
-      this.#dispatch({ type: "listed", tasks });
+      const { tasks, configuration_error: configurationError } =
+        this.#scope === "all" ? await this.#api.tasks() : await this.#readScope(this.#scope);
+      this.#dispatch({ type: "listed", tasks, configurationError });
     } catch (thrown) {
       this.#dispatch({ type: "list_failed", error: errorBody(thrown) });
     }
+  }
+
+  async #readScope(scope: readonly string[]): Promise<TaskList> {
+    const tasks = await Promise.all(scope.map((taskId) => this.#api.task(taskId)));
+    return { tasks, configuration_error: null };
   }
 
   async #readProgress(taskId: string): Promise<void> {
@@ -294,9 +298,12 @@ export class Monitor {
   }
 }
 
-/** The state of a task as far as it is known. */
-export function stateOf(state: State, taskId: string): TaskState {
-  return state.progress[taskId]?.state ?? "idle";
+/** The task that is shown, if it is active and has not been removed: its log is to be streamed. */
+function activeTask({ selected, tasks, progress }: State): string | null {
+  const now = selected === null ? undefined : progress[selected];
+  if (!now || !isActive(now.state)) return null;
+  const removed = tasks !== null && !tasks.some(({ task_id }) => task_id === selected);
+  return removed ? null : selected;
 }
 
 // crypto.randomUUID exists only where the page came over HTTPS or from localhost.

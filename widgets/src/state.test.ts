@@ -1,11 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { ALL_ENTRIES } from "./log";
+import type { Task } from "./messages";
 import { type Event, INITIAL, mergedProgress, reduce, type State } from "./state";
 import { entries, progress, sample, task, unit } from "./testing";
 
 const after = (...events: Event[]): State => events.reduce(reduce, INITIAL);
 const select = (taskId: string): Event => ({ type: "selected", taskId, line: null });
 const NIGHTLY = select("nightly");
+const listed = (tasks: Task[]): Event => ({ type: "listed", tasks, configurationError: null });
 
 describe("progress", () => {
   test("of every task is kept, the latest wins", () => {
@@ -168,10 +170,7 @@ describe("the selected task", () => {
 
 describe("the list", () => {
   test("brings tasks, and forgets the progress of those that are gone", () => {
-    const state = after(
-      { type: "listed", tasks: [task("a"), task("b")] },
-      { type: "listed", tasks: [task("b")] },
-    );
+    const state = after(listed([task("a"), task("b")]), listed([task("b")]));
     expect(state.tasks?.map(({ task_id }) => task_id)).toEqual(["b"]);
     expect(Object.keys(state.progress)).toEqual(["b"]);
   });
@@ -179,14 +178,23 @@ describe("the list", () => {
   test("does not overwrite what the stream said meanwhile", () => {
     const state = after(
       { type: "progress", progress: progress("a", { updated_at: "2026-01-01T12:09:00Z" }) },
-      { type: "listed", tasks: [task("a", { state: "paused" })] },
+      listed([task("a", { state: "paused" })]),
     );
     expect(state.progress.a?.state).toBe("running");
   });
 
+  test("carries no units, and takes away none", () => {
+    const units = [unit("x")];
+    const state = after(
+      { type: "progress", progress: progress("a", { units }) },
+      listed([task("a", { units_partial: true, updated_at: "2026-01-01T12:00:09Z" })]),
+    );
+    expect(state.progress.a).toMatchObject({ units, units_partial: false });
+  });
+
   test("that fails keeps the tasks that are known", () => {
     const error = { code: "unreachable", message: "m", hint: "" };
-    const state = after({ type: "listed", tasks: [task("a")] }, { type: "list_failed", error });
+    const state = after(listed([task("a")]), { type: "list_failed", error });
     expect(state.tasks).toHaveLength(1);
     expect(state.listError).toBe(error);
   });

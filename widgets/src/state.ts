@@ -36,6 +36,8 @@ export interface State {
   /** Null until the list was read. */
   tasks: readonly Task[] | null;
   listError: ErrorBody | null;
+  /** What is wrong with syncmon.toml, while its last good version is in use. */
+  configurationError: ErrorBody | null;
   /** The newest progress of every task heard of. */
   progress: Readonly<Record<string, Progress>>;
   connection: Connection;
@@ -60,7 +62,7 @@ export type LogPlace = "newest" | "older" | "newer" | "around";
 
 export type Event =
   | FeedEvent
-  | { type: "listed"; tasks: Task[] }
+  | { type: "listed"; tasks: Task[]; configurationError: ErrorBody | null }
   | { type: "list_failed"; error: ErrorBody }
   | { type: "selected"; taskId: string | null; line: number | null }
   | { type: "select_failed"; taskId: string; error: ErrorBody }
@@ -93,6 +95,7 @@ const NOT_READ = { value: null, loading: false, error: null };
 export const INITIAL: State = {
   tasks: null,
   listError: null,
+  configurationError: null,
   progress: {},
   connection: { state: "connecting", lastNews: null, error: null },
   selected: null,
@@ -112,7 +115,7 @@ export function reduce(state: State, event: Event): State {
     case "connection":
       return { ...state, connection: event.connection };
     case "listed":
-      return withList(state, event.tasks);
+      return withList(state, event.tasks, event.configurationError);
     case "list_failed":
       return { ...state, listError: event.error };
     case "selected":
@@ -202,17 +205,23 @@ function reduceSelected(state: State, event: SelectedEvent): State {
   }
 }
 
-function withList(state: State, tasks: Task[]): State {
+function withList(state: State, tasks: Task[], configurationError: ErrorBody | null): State {
   const progress: Record<string, Progress> = {};
   for (const { task_id, progress: listed } of tasks) {
     const known = state.progress[task_id];
     progress[task_id] = known && isOlder(listed, known) ? known : mergedProgress(known, listed);
   }
+  const next = { ...state, tasks, listError: null, configurationError, progress };
   const { selected } = state;
-  if (selected !== null && !progress[selected] && state.progress[selected]) {
-    progress[selected] = state.progress[selected];
-  }
-  return { ...state, tasks, listError: null, progress };
+  const last = selected === null ? undefined : state.progress[selected];
+  if (!last || progress[last.task_id]) return next;
+  // It was removed while it is shown: its last state stays, and says so.
+  const selectError = {
+    code: "task_not_found",
+    message: `Task ${last.task_id} was removed.`,
+    hint: "This is how it was last.",
+  };
+  return { ...next, selectError, progress: { ...progress, [last.task_id]: last } };
 }
 
 function selected(state: State, taskId: string | null, line: number | null): State {

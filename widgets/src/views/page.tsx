@@ -13,7 +13,7 @@ import { TaskList } from "./task_list";
 
 export function Page({ monitor }: { monitor: Monitor }) {
   const state = useMonitorState(monitor);
-  const { tasks, listError, selected, progress, connection } = state;
+  const { tasks, listError, configurationError, selected, progress, connection } = state;
   const title = titleOf(state);
   useEffect(() => {
     document.title = title;
@@ -32,13 +32,16 @@ export function Page({ monitor }: { monitor: Monitor }) {
   if (tasks.length === 0 && selected === null) {
     return (
       <main class="sm-page">
+        {configurationError && (
+          <ErrorNotice error={configurationError} testId="configuration-error" />
+        )}
         <NoTasks />
       </main>
     );
   }
   return (
     <div class="sm-page">
-      <TaskList tasks={tasks} progress={progress} selected={selected} />
+      <TaskList tasks={tasks} progress={progress} selected={selected} error={configurationError} />
       {selected === null ? (
         <NoneSelected />
       ) : (

@@ -3,20 +3,23 @@
 import { useState } from "preact/hooks";
 import { count, percent } from "../format";
 import { writePlace } from "../links";
-import type { Progress, Task } from "../messages";
+import type { ErrorBody, Progress, Task } from "../messages";
 import { STATE_LOOK } from "../states";
+import { ErrorNotice } from "./notices";
 import { VirtualRows } from "./virtual";
 
 export interface TaskListProps {
   tasks: readonly Task[];
   progress: Readonly<Record<string, Progress>>;
   selected: string | null;
+  /** What is wrong with the file that defines the tasks. */
+  error: ErrorBody | null;
 }
 
 const ROW_HEIGHT = () => 28;
 const taskKey = (task: Task) => task.task_id;
 
-export function TaskList({ tasks, progress, selected }: TaskListProps) {
+export function TaskList({ tasks, progress, selected, error }: TaskListProps) {
   const [filter, setFilter] = useState("");
   const wanted = filter.trim().toLowerCase();
   const shown = tasks.filter((task) => {
@@ -37,6 +40,7 @@ export function TaskList({ tasks, progress, selected }: TaskListProps) {
           onInput={(event) => setFilter(event.currentTarget.value)}
         />
       </div>
+      {error && <ErrorNotice error={error} testId="configuration-error" />}
       <VirtualRows
         class="sm-list-rows"
         kind="list"
