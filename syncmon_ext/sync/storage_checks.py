@@ -74,7 +74,8 @@ class Checks:
             form = f"_syncmon_form({number}, {name}{self._keys})"
             if rule != types.DATE:
                 return form
-            return f"CASE WHEN typeof({name}) = 'text' AND {name} GLOB '{_DAY}' THEN {name} ELSE {form} END"
+            plain = f"typeof({name}) = 'text' AND {name} GLOB '{_DAY}'"
+            return f"CASE WHEN {plain} THEN {name} ELSE {form} END"
         if rule in (types.INTEGER, types.TEXT, types.BLOB):
             return f"CASE typeof({name}) WHEN '{rule}' THEN {name} WHEN 'null' THEN NULL ELSE {bad} END"
         test = {

@@ -59,6 +59,8 @@ def sqlite_to_new_postgresql(column: ColumnShape, stored: set[str]) -> Mapping:
         return Mapping(type="bytea", check=BLOB, reason=reason)
     if stored == {"integer"} and not declared.startswith(("NUM", "DEC")):
         return Mapping(type="bigint", check=INTEGER, reason=reason)
+    if stored == {"real"} and not declared:
+        return Mapping(type="double precision", check=REAL, reason=reason)
     if stored and stored <= {"integer", "real"}:
         return Mapping(type="numeric", check=NUMBER, reason=reason)
     if not stored and declared.startswith(("NUM", "DEC")):
@@ -123,7 +125,10 @@ def postgresql_to_new_sqlite(column: ColumnShape) -> Mapping:
         return Mapping(type="BOOLEAN", check=BOOLEAN)
     if column.type in ("double precision", "real"):
         return Mapping(
-            type="REAL", check=REAL, reason="SQLite has no NaN: such a value stops the copy"
+            type="",
+            check=REAL,
+            reason="no declared type, since SQLite's REAL columns turn -0 into 0; it has no NaN: such a "
+            "value stops the copy",
         )
     if column.type == "bytea":
         return Mapping(type="BLOB", check=BLOB)

@@ -207,7 +207,7 @@ def test_other_run_is_refused_until_the_first_has_ended(pair: Pair) -> None:
     copy = Copy(source, target, tables=["items"])
     jobs.claim(copy.target, copy.own, copy.units)
     for other in (owner(run="run2"), owner(store="store2")):
-        with pytest.raises(TargetBusy, match="items.*run1") as refused:
+        with pytest.raises(TargetBusy, match=r"items.*run1") as refused:
             jobs.claim(copy.target, other, copy.units)
         assert f"doctor --clean {copy.target.name}" in refused.value.hint
     jobs.forget(copy.target, copy.own, copy.units)
@@ -365,7 +365,7 @@ def test_rows_that_do_not_land_fail_the_chunk(pair: Pair, monkeypatch: pytest.Mo
     with copy.claimed():
         unit = copy.units[0]
         chunk = next(copy.chunks(unit, copy.prepare(unit), 40))
-        with pytest.raises(CountMismatch, match="items.*40 rows were read and 39 landed"):
+        with pytest.raises(CountMismatch, match=r"items.*40 rows were read and 39 landed"):
             copy.copy(unit, chunk)
         assert copy.prepare(unit).committed == []
 

@@ -20,6 +20,7 @@ from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
+from syncmon_ext.sync.reflect.sqlite import affinity
 from syncmon_ext.sync.routes.base import Copier, Landed
 from syncmon_ext.sync.routes.postgresql_source import copy_statement, reading
 
@@ -83,11 +84,14 @@ def unescaped(field: str) -> str:
 
 
 def _real(column: ColumnPlan) -> Callable[[str], float]:
+    signless = affinity(column.target_type) == "REAL"
+
     def convert(text: str) -> float:
         value = float(text)
-        if value != value:
+        if value != value or (signless and text == "-0"):
+            what = "a column REAL of SQLite" if value == value else "SQLite"
             raise CopyFailed(
-                f"column {column.name} holds NaN, which SQLite cannot store",
+                f"column {column.name} holds {text}, which {what} cannot store",
                 hint="leave the rows out with where, or make the target column TEXT",
             )
         return value
