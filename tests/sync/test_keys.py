@@ -64,7 +64,7 @@ def check_union(
         ('k text COLLATE "C" NOT NULL PRIMARY KEY', [(t,) for t in TEXTS]),
         ('k text COLLATE "pg_unicode_fast" NOT NULL PRIMARY KEY', [(t,) for t in TEXTS]),
         ("k numeric NOT NULL PRIMARY KEY", [(v,) for v in ("NaN", "1.50", "-1e30", "0.001", "Infinity")]),
-        ("k timestamptz PRIMARY KEY", [(v,) for v in ("infinity", "2013-01-01 00:00:00.000001", "-infinity")]),
+        ("k timestamptz PRIMARY KEY", [(v,) for v in ("infinity", "2013-01-01 00:00:00.1", "-infinity")]),
         ("k uuid PRIMARY KEY", [(f"{n:08x}-0000-0000-0000-000000000000",) for n in (0, 1, 255, 2**31)]),
         ("k bytea PRIMARY KEY", [(bytes([n, 0]),) for n in (0, 92, 255)]),
         ("k double precision PRIMARY KEY", [(v,) for v in ("NaN", "0.1", "-Infinity", "1e-300")]),

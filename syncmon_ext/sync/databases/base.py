@@ -45,6 +45,10 @@ class Session(Protocol):
         """Around calls of the driver itself: tells that the database is waited for, maps errors."""
         ...
 
+    def mapped(self) -> AbstractContextManager[None]:
+        """Around calls of the driver that are told elsewhere: maps errors."""
+        ...
+
     @property
     def raw(self) -> Any:
         """The driver's own connection, for the hot path."""

@@ -59,6 +59,12 @@ _FULL: Final = ("53100", "53200")
 _REFUSED: Final = ("28000", "28P01", "3D000")
 
 
+class SnapshotLost(DatabaseUnavailable):
+    """The transaction that exported the snapshot is gone; a new one is needed."""
+
+    code = "snapshot_lost"
+
+
 class PostgresSession:
     """A connection to PostgreSQL, in autocommit until ``transaction()``."""
 
@@ -161,12 +167,21 @@ class PostgresSession:
         self.change("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             if snapshot is not None:
-                self.change(f"SET TRANSACTION SNAPSHOT {self.literal(snapshot)}")
+                self._import(snapshot)
             yield
             self.change("COMMIT")
         except BaseException:
             self._rollback()
             raise
+
+    def _import(self, snapshot: str) -> None:
+        try:
+            self.change(f"SET TRANSACTION SNAPSHOT {self.literal(snapshot)}")
+        except CopyFailed as error:
+            raise SnapshotLost(
+                f"{self.name}: the snapshot that is read is gone ({error.message})",
+                hint="start the task again: it goes on with a new snapshot",
+            ) from None
 
     def _rollback(self) -> None:
         if self._open is None or self._open.closed:
@@ -185,9 +200,14 @@ class PostgresSession:
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Tells that this database is waited for; maps the driver's errors."""
+        with phases.waiting_for(self.name), self.mapped():
+            yield
+
+    @contextmanager
+    def mapped(self) -> Iterator[None]:
+        """Maps the driver's errors."""
         try:
-            with phases.waiting_for(self.name):
-                yield
+            yield
         except psycopg.Error as error:
             raise self.translated(error) from None
 

@@ -121,9 +121,14 @@ class SqliteSession:
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Tells that this database is waited for; maps the driver's errors."""
+        with phases.waiting_for(self.name), self.mapped():
+            yield
+
+    @contextmanager
+    def mapped(self) -> Iterator[None]:
+        """Maps the driver's errors."""
         try:
-            with phases.waiting_for(self.name):
-                yield
+            yield
         except sqlite3.Error as error:
             raise self.translated(error) from None
 

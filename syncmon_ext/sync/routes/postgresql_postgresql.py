@@ -16,7 +16,7 @@ from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, relation
 from syncmon_ext.sync.routes.base import Copier, Landed
-from syncmon_ext.sync.routes.postgresql_source import copy_statement, reading
+from syncmon_ext.sync.routes.postgresql_source import Reader, copy_statement, reading
 
 # Types whose binary form is fixed and does not hold the number of a type that servers give out.
 BINARY: Final = frozenset(
@@ -52,7 +52,7 @@ BINARY: Final = frozenset(
 BUFFER_BYTES: Final = (
     65_536  # rows are joined up to here: a call of the driver costs as much as a row
 )
-PACE_BYTES: Final = 1 << 20
+BUFFER_ROWS: Final = 10_000
 
 
 @contextmanager
@@ -90,46 +90,29 @@ def _copied(
     into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN{options}"
     pacer = throttle.Pacer()
     clock = time.perf_counter
-    size, source_seconds, target_seconds, slept = 0, 0.0, 0.0, 0.0
-    buffer, held, pending, pending_bytes = [], 0, 0, 0
-    pace_rows = pacer.batch_rows(1_000_000)
+    target_seconds = slept = 0.0
+    select = copy_statement(source, unit, chunk, options).encode()
     started = clock()
-    with source.guard(), source.raw.cursor() as out, target.raw.cursor() as back:
-        with out.copy(copy_statement(source, unit, chunk, options).encode()) as reads:
+    with source.mapped(), source.raw.cursor() as out, target.raw.cursor() as back:
+        with out.copy(select) as reads, target.mapped(), back.copy(into.encode()) as writes:
+            reader = Reader(source, reads)
             fault_point("chunk.read")
-            with target.guard(), back.copy(into.encode()) as writes:
+            while rows := reader.batch(pacer.batch_rows(BUFFER_ROWS), BUFFER_BYTES):
+                buffer = b"".join(rows)
                 mark = clock()
-                for data in reads:
-                    buffer.append(bytes(data))
-                    held += len(data)
-                    pending += 1
-                    if held < BUFFER_BYTES and pending < pace_rows:
-                        continue
-                    now = clock()
-                    source_seconds += now - mark
-                    writes.write(b"".join(buffer))
-                    mark = clock()
-                    target_seconds += mark - now
-                    size, pending_bytes = size + held, pending_bytes + held
-                    buffer, held = [], 0
-                    if pending >= pace_rows or pending_bytes >= PACE_BYTES:
-                        slept += pacer.spend(pending, pending_bytes)
-                        pending = pending_bytes = 0
-                        pace_rows = pacer.batch_rows(1_000_000)
-                        mark = clock()
-                writes.write(b"".join(buffer))
-                size += held
-                slept += pacer.spend(pending, pending_bytes + held)
-                finishing = clock()
+                with target.guard():
+                    writes.write(buffer)
+                target_seconds += clock() - mark
+                slept += pacer.spend(len(rows), len(buffer))
+            finishing = clock()
+        ended = clock()
         rows_read, landed = out.rowcount, back.rowcount
-    ended = clock()
+    target_seconds += ended - finishing
     return Landed(
         rows_read=rows_read,
         rows=landed,
-        bytes=size,
-        source_seconds=source_seconds,
-        transfer_seconds=max(
-            0.0, ended - started - slept - source_seconds - target_seconds - (ended - finishing)
-        ),
-        target_seconds=target_seconds + ended - finishing,
+        bytes=reader.bytes,
+        source_seconds=reader.seconds,
+        transfer_seconds=max(0.0, ended - started - slept - reader.seconds - target_seconds),
+        target_seconds=target_seconds,
     )

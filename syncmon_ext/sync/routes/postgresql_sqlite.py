@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk
@@ -22,10 +21,10 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.reflect.sqlite import affinity
 from syncmon_ext.sync.routes.base import Copier, Landed
-from syncmon_ext.sync.routes.postgresql_source import copy_statement, reading
+from syncmon_ext.sync.routes.postgresql_source import Reader, copy_statement, reading
 
 BATCH_ROWS: Final = 5_000
-SAMPLE_EVERY: Final = 16
+BATCH_BYTES: Final = 1 << 20
 # The escapes of COPY's text format (PostgreSQL, "COPY", File Formats).
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -44,38 +43,18 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
         yield copy
 
 
-class Reader:
-    """Iterates over the rows of a COPY; counts rows, bytes and the time spent waiting for them."""
-
-    def __init__(self, copy: Any, converters: list[tuple[int, Callable[[str], Any]]]) -> None:
-        self._copy = iter(copy)
-        self._converters = converters
-        self.rows = self.bytes = 0
-        self.seconds = 0.0
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        clock, converters = time.perf_counter, self._converters
-        copy = self._copy
-        while True:
-            started = clock() if self.rows % SAMPLE_EVERY == 0 else 0.0
-            data = next(copy, None)
-            if started:
-                self.seconds += (clock() - started) * SAMPLE_EVERY
-            if data is None:
-                return
-            self.rows += 1
-            self.bytes += len(data)
-            line = str(data, "utf-8")
-            fields: list[Any] = line[:-1].split("\t")
-            if "\\" in line:
-                fields = [
-                    field if "\\" not in field else None if field == "\\N" else unescaped(field)
-                    for field in fields
-                ]
-            for number, convert in converters:
-                if fields[number] is not None:
-                    fields[number] = convert(fields[number])
-            yield fields
+def parsed(line: str, converters: Sequence[tuple[int, Callable[[str], Any]]]) -> list[Any]:
+    """The values of a row in COPY's text format, its newline included."""
+    fields: list[Any] = line[:-1].split("\t")
+    if "\\" in line:
+        fields = [
+            field if "\\" not in field else None if field == "\\N" else unescaped(field)
+            for field in fields
+        ]
+    for number, convert in converters:
+        if fields[number] is not None:
+            fields[number] = convert(fields[number])
+    return fields
 
 
 def unescaped(field: str) -> str:
@@ -119,31 +98,30 @@ def _copied(
     names = columns(column.name for column in unit.copied)
     marks = ", ".join("?" * len(unit.copied))
     insert = f"INSERT INTO main.{ident(table)} ({names}) VALUES ({marks})"
+    converters = _converters(unit)
     pacer = throttle.Pacer()
-    landed, slept = 0, 0.0
-    started = time.perf_counter()
-    with source.guard(), source.raw.cursor() as cursor:
-        with cursor.copy(copy_statement(source, unit, chunk, "").encode()) as copy:
-            reader = Reader(copy, _converters(unit))
-            rows = iter(reader)
+    clock = time.perf_counter
+    landed, transfer_seconds, target_seconds = 0, 0.0, 0.0
+    statement = copy_statement(source, unit, chunk, "").encode()
+    with source.mapped(), source.raw.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            reader = Reader(source, copy)
             fault_point("chunk.read")
-            while True:
-                sent = reader.bytes
-                batch = pacer.batch_rows(BATCH_ROWS)
+            while lines := reader.batch(pacer.batch_rows(BATCH_ROWS), BATCH_BYTES):
+                started = clock()
+                rows = [parsed(str(line, "utf-8"), converters) for line in lines]
+                between = clock()
                 with target.guard():
-                    count = max(0, target.raw.executemany(insert, islice(rows, batch)).rowcount)
-                landed += count
-                slept += pacer.spend(count, reader.bytes - sent)
-                if count < batch:
-                    break
+                    landed += target.raw.executemany(insert, rows).rowcount
+                transfer_seconds += between - started
+                target_seconds += clock() - between
+                pacer.spend(len(rows), sum(map(len, lines)))
         rows_read = cursor.rowcount
-    total = time.perf_counter() - started - slept
-    source_seconds = min(total, reader.seconds)
     return Landed(
         rows_read=rows_read,
         rows=landed,
         bytes=reader.bytes,
-        source_seconds=source_seconds,
-        transfer_seconds=0.0,
-        target_seconds=total - source_seconds,
+        source_seconds=reader.seconds,
+        transfer_seconds=transfer_seconds,
+        target_seconds=target_seconds,
     )

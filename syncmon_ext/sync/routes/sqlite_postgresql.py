@@ -75,7 +75,7 @@ def _copied(
     slept = 0.0
     rows_read = 0
     sampled = 0.0
-    with source.guard():
+    with source.mapped():
         try:
             rows = source.raw.execute(select, bind.values)
             fault_point("chunk.read")
