@@ -15,9 +15,10 @@ export interface BarProps {
 export function Bar({ value, state, label, text }: BarProps) {
   const { tone } = STATE_LOOK[state];
   const known = value !== null;
+  const moving = tone === "live" || tone === "busy";
   return (
     <div
-      class={`sm-bar sm-tone-${tone}${known ? "" : " sm-bar-unknown"}`}
+      class={`sm-bar sm-tone-${tone}${known || !moving ? "" : " sm-bar-unknown"}`}
       role="progressbar"
       aria-label={label}
       aria-valuemin={0}
@@ -25,7 +26,7 @@ export function Bar({ value, state, label, text }: BarProps) {
       aria-valuetext={text}
       {...(known ? { "aria-valuenow": Math.floor(value * 10) / 10 } : {})}
     >
-      <div class="sm-bar-fill" style={known ? { width: `${value}%` } : {}} />
+      <div class="sm-bar-fill" style={known || !moving ? { width: `${value ?? 0}%` } : {}} />
     </div>
   );
 }

@@ -68,10 +68,10 @@ export function Chart({ title, samples, measure, words, level, testId }: ChartPr
               <line class="sm-level" x1={x(shown.time)} x2={x(shown.time)} y1={0} y2={bottom} />
             )}
             <text class="sm-tick" x={0} y={height - 4}>
-              {clockShort(extent.from)}
+              {tick(extent.from, extent)}
             </text>
             <text class="sm-tick" x={width} y={height - 4} text-anchor="end">
-              {clockShort(extent.to)}
+              {tick(extent.to, extent)}
             </text>
           </svg>
         )}
@@ -108,6 +108,11 @@ function extentOf(points: readonly Point[], level: number | null): Extent {
   let top = level ?? 0;
   for (const { value } of points) if (value > top) top = value;
   return { from, to: Math.max(to, from + 1000), top: top || 1 };
+}
+
+/** A time on the axis: with seconds where the axis is short. */
+function tick(time: number, { from, to }: Extent): string {
+  return to - from < 600_000 ? clock(time) : clockShort(time);
 }
 
 function scale(value: number, from: number, to: number, length: number): number {

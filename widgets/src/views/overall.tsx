@@ -2,6 +2,7 @@
 
 import * as format from "../format";
 import type { Progress } from "../messages";
+import { isActive } from "../states";
 import { Bar } from "./bar";
 
 export function Overall({ progress }: { progress: Progress }) {
@@ -20,7 +21,7 @@ export function Overall({ progress }: { progress: Progress }) {
         text={`${format.percent(known)} ${rows}`.trim()}
       />
       <span class="sm-percent" data-testid="percent" title={exactPercent(known)}>
-        {known === null ? "unknown" : format.percent(known)}
+        {known === null && isActive(progress.state) ? "unknown" : format.percent(known)}
       </span>
       <span class="sm-rows" data-testid="rows">
         {progress.run_id === null ? "not started" : rows}

@@ -146,7 +146,7 @@ function LastEntry({ entry }: { entry: LogEntry | undefined }) {
       <span class={`sm-tone-${tone}`} role="img" aria-label={word}>
         {icon}
       </span>{" "}
-      {entry.unit && `${entry.unit}: `}
+      {entry.unit && !entry.message.startsWith(`${entry.unit}:`) && `${entry.unit}: `}
       {entry.message}
     </span>
   );
