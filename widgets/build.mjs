@@ -25,7 +25,7 @@ mkdirSync(page, { recursive: true });
 await build({
   ...common,
   format: "iife",
-  entryPoints: [source("page.tsx"), source("embed.tsx"), source("page.css")],
+  entryPoints: ["page.tsx", "embed.tsx", "worker.ts", "page.css"].map(source),
   outdir: page,
 });
 

@@ -43,6 +43,7 @@ class _ViewHandler(JupyterHandler):
         try:
             script = _versioned(static, f"{entry}.js")
             style = _versioned(static, "page.css")
+            worker = _versioned(static, "worker.js")
         except FileNotFoundError as error:
             raise web.HTTPError(
                 503,
@@ -50,7 +51,7 @@ class _ViewHandler(JupyterHandler):
                 "run `make install`, or install syncmon from a wheel",
             ) from error
         theme = self.get_query_argument("theme", "")
-        config = {"baseUrl": self.base_url, "syncmonTask": task_id}
+        config = {"baseUrl": self.base_url, "syncmonTask": task_id, "syncmonWorker": worker}
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-cache")
         self.xsrf_token  # noqa: B018  reading it sets the cookie that the script sends back

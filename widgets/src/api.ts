@@ -70,19 +70,20 @@ export interface ApiOptions {
 }
 
 export class Api {
-  readonly #root: string;
+  /** Where the API is. */
+  readonly root: string;
   readonly #xsrfToken: () => string | null;
   readonly #fetch: typeof fetch;
 
   constructor({ baseUrl, xsrfToken, fetch: fetcher }: ApiOptions) {
-    this.#root = `${baseUrl.replace(/\/*$/, "")}/api/v1`;
+    this.root = `${baseUrl.replace(/\/*$/, "")}/api/v1`;
     this.#xsrfToken = xsrfToken;
     this.#fetch = fetcher ?? ((...args) => fetch(...args));
   }
 
   url(path: string, params?: URLSearchParams): string {
     const query = params?.toString();
-    return `${this.#root}/${path}${query ? `?${query}` : ""}`;
+    return `${this.root}/${path}${query ? `?${query}` : ""}`;
   }
 
   /** The headers that every request carries: JupyterHub wants the token on GET too. */

@@ -4,14 +4,24 @@ export interface PageConfig {
   baseUrl: string;
   /** The task of an embed view; null on the page. */
   taskId: string | null;
+  /** Where the SharedWorker's script is; null where the page is not syncmon's own. */
+  workerUrl: string | null;
 }
 
 /** Read `#jupyter-config-data`, which JupyterLab, Notebook and syncmon's own page all carry. */
 export function readConfig(document: Document): PageConfig {
   const text = document.getElementById("jupyter-config-data")?.textContent;
   if (!text) throw new Error("this page carries no #jupyter-config-data");
-  const data = JSON.parse(text) as { baseUrl?: string; syncmonTask?: string | null };
-  return { baseUrl: data.baseUrl ?? "/", taskId: data.syncmonTask ?? null };
+  const data = JSON.parse(text) as {
+    baseUrl?: string;
+    syncmonTask?: string | null;
+    syncmonWorker?: string;
+  };
+  return {
+    baseUrl: data.baseUrl ?? "/",
+    taskId: data.syncmonTask ?? null,
+    workerUrl: data.syncmonWorker ?? null,
+  };
 }
 
 /** The value of a cookie, or null. */

@@ -164,7 +164,11 @@ export class Monitor {
     const { selected: taskId, samplesRun, connection } = this.#state;
     this.#dispatch(event);
     if (event.type === "tasks") this.#listSoon();
-    if (event.type === "reset" && taskId !== null) this.#readLog("newest");
+    if (event.type === "reset") {
+      this.#listSoon();
+      if (taskId !== null) void this.#readProgress(taskId);
+      this.#readLog("newest");
+    }
     if (event.type !== "connection") return;
     // A stream that names a task which is gone is refused: the list tells, and another one is opened.
     if (event.connection.state === "ended" && event.connection.error) this.#listSoon();
