@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -29,6 +30,7 @@ BODY_BYTES: Final = 1_048_576
 SERVICES: Final = "syncmon_services"  # the keys of the server's settings
 POOL: Final = "syncmon_pool"
 SLOW_POOL: Final = "syncmon_slow_pool"
+_NUMBER: Final = re.compile(r"-?[0-9]+")
 # Jupyter's own parameters, which may stand in any query.
 JUPYTER_PARAMETERS: Final = frozenset({"token", "_xsrf", "no_track_activity"})
 
@@ -175,11 +177,8 @@ class SyncmonHandler(APIHandler):
         text = self.text_query(name, longest=40)
         if text is None:
             return default
-        try:
-            number = int(text) if text.isascii() and not text.startswith("+") else None
-        except ValueError:
-            number = None
-        if number is None or "_" in text or not low <= number <= high:
+        number = int(text) if _NUMBER.fullmatch(text) else None
+        if number is None or not low <= number <= high:
             raise InvalidRequest(
                 f"{name} is {text[:40]!r}", hint=f"give a whole number from {low} to {high}"
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -55,7 +57,10 @@ class SocketSink:
         return not self._stream.closed()
 
     def close(self) -> None:
-        """Cut the connection."""
+        """Cut the connection; the kernel forgets at once what a client did not take."""
+        if self._stream.writing() and not self._stream.closed():
+            abort = struct.pack("ii", 1, 0)
+            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, abort)
         self._stream.close()
 
     def when_closed(self, callback: Callable[[], None]) -> None:

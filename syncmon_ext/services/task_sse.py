@@ -251,7 +251,9 @@ class TaskSse:
             return feed.seq < position.log_seq  # more entries than one event holds
         if published is None or (position.state or State.IDLE) is not feed.state:
             return True
-        interval = FRESH_SECONDS if asked else self.push_interval
+        interval = self.push_interval
+        if asked:
+            interval = FRESH_SECONDS if self._is_heard(task_id) else 0.0
         return now - self._pushed_at[task_id] >= interval
 
     async def _publish(self, task_id: str) -> None:
@@ -314,6 +316,7 @@ class TaskSse:
             changed=sorted(t for t in tasks.keys() & old.keys() if tasks[t] != old[t]),
             removed=sorted(old.keys() - tasks.keys()),
         )
+        self._forget(set(events.removed))
         data = msgspec.json.encode(events)
         for channel in self._channels.values():
             if not channel.scope.single:
