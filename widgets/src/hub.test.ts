@@ -127,6 +127,19 @@ describe("the hub", () => {
     expect(heard).toEqual([{ type: "connection", connection }]);
   });
 
+  test("asks again for a stream that was refused when somebody comes", async () => {
+    const { hub: made, streams } = hub();
+    made.subscribe(of("all"), () => {});
+    await turn();
+    const error = { code: "forbidden", message: "m", hint: "" };
+    streams[0]?.listener.onConnection({ state: "ended", lastNews: null, error });
+    await turn();
+    expect(streams).toHaveLength(1);
+    made.subscribe(of("all"), () => {});
+    await turn();
+    expect(streams).toHaveLength(2);
+  });
+
   test("lets go of the stream with the last monitor", async () => {
     const { hub: made, streams } = hub();
     const subscription = made.subscribe(of("all"), () => {});

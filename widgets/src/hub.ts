@@ -112,7 +112,9 @@ export class Hub implements Feed {
       this.#stream = null;
       return;
     }
-    if (this.#stream && query === this.#query) return;
+    // A stream that was refused is asked for again by whoever comes or speaks next.
+    const ended = this.#connection.state === "ended";
+    if (this.#stream && query === this.#query && !ended) return;
     this.#stream?.close();
     this.#query = query;
     const stream = this.#connect(query, {

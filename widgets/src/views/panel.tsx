@@ -34,8 +34,11 @@ export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
     const error = selectError ?? listError;
     return (
       <main class="sm-panel" data-testid="panel">
-        <StaleNotice connection={connection} />
-        {error && <ErrorNotice error={error} testId="select-error" />}
+        {error ? (
+          <ErrorNotice error={error} testId="select-error" />
+        ) : (
+          <StaleNotice connection={connection} />
+        )}
       </main>
     );
   }

@@ -43,8 +43,11 @@ export function Task({ monitor, state, taskId }: TaskProps) {
   if (!progress) {
     return (
       <main class="sm-task">
-        <StaleNotice connection={connection} />
-        {selectError && <ErrorNotice error={selectError} testId="select-error" />}
+        {selectError ? (
+          <ErrorNotice error={selectError} testId="select-error" />
+        ) : (
+          <StaleNotice connection={connection} />
+        )}
       </main>
     );
   }
