@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import msgspec
 
+from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
@@ -63,12 +65,22 @@ class LazyServices:
         self.settings = settings
         self._lock = threading.Lock()
         self._services: Services | None = None
+        self._error: SyncmonError | None = None
+        self._failed_at = 0.0
 
     def get(self) -> Services:
         """The services; raises StoreUnavailable, each time anew, while the store is broken. Blocks."""
+        asked_at = time.monotonic()
         with self._lock:
             if self._services is None:
-                self._services = Services(self.settings)
+                # An attempt may take long to fail: it answers for all who waited for it.
+                if self._error is not None and self._failed_at >= asked_at:
+                    raise self._error
+                try:
+                    self._services = Services(self.settings)
+                except SyncmonError as error:
+                    self._error, self._failed_at = error, time.monotonic()
+                    raise
             return self._services
 
     @property

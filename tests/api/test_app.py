@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from syncmon_ext.app import SyncmonApp
+from syncmon_ext.store.store import Store
+from tests.api.conftest import make_server
+from tests.databases import postgres_database
+from tests.simulated import SimulatedRun
+from tests.sse import opened, seqs
+
+
+@pytest.mark.parametrize("what", ["no database", "no folder", "no URL", "no server", "newer"])
+def test_broken_store_leaves_jupyter_alive_and_says_what_to_do(tmp_path: Path, what: str) -> None:
+    (tmp_path / "file").write_text("this is no database, and long enough to be seen as none")
+    url = {
+        "no database": f"sqlite:///{tmp_path / 'file'}",
+        "no folder": f"sqlite:///{tmp_path / 'file' / 'store.db'}",
+        "no URL": "nonsense",
+        "no server": "postgresql://nobody:canary-7f3@127.0.0.1:1/none",
+        "newer": f"sqlite:///{tmp_path / 'newer.db'}",
+    }[what]
+    if what == "newer":
+        Store(url).close()
+        with sqlite3.connect(tmp_path / "newer.db") as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.close()
+    with make_server(tmp_path / "home", env={"SYNCMON_STORE": url}) as server:
+        with server.client() as client:
+            assert httpx.get(f"{server.url}api").status_code == 200, "Jupyter lives"
+            for path in ("tasks", "tasks/nightly/progress", "stream", "tasks/nightly/stream"):
+                answer = client.get(path)
+                assert answer.status_code in (422, 503), answer.text
+                error = answer.json()["error"]
+                assert error["message"]
+                assert error["hint"]
+                assert "Traceback" not in answer.text
+                assert "canary-7f3" not in answer.text
+        assert server.stop() < 15
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "canary-7f3" not in log
+
+
+def test_store_that_is_mended_is_used_without_a_restart(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.write_text("a file where a folder should be")
+    env = {"SYNCMON_STORE": f"sqlite:///{place / 'store.db'}"}
+    with make_server(tmp_path / "home", env=env) as server, server.client() as client:
+        assert client.get("tasks").status_code == 503
+        place.unlink()
+        assert client.get("tasks").status_code == 200
+
+
+def test_broken_configuration_is_told_and_the_server_works(tmp_path: Path) -> None:
+    server = make_server(tmp_path)
+    (tmp_path / "syncmon.toml").write_text("[tasks.x]\nsource = 7\n")
+    with server, server.client() as client:
+        listed = client.get("tasks").json()
+        assert listed["tasks"] == []
+        assert "tasks.x" in listed["configuration_error"]["message"]
+
+
+def test_working_directory_is_not_trusted(tmp_path: Path) -> None:
+    text = '[connections.evil]\nurl = "sqlite:///evil.db"\n'
+    for trusted, names in ((False, []), (True, ["evil"])):
+        server = make_server(
+            tmp_path / str(trusted),
+            traits={"SyncmonApp.config_file": "", "SyncmonApp.trust_cwd": trusted},
+        )
+        (server.root / "syncmon.toml").write_text(text)
+        with server, server.client() as client:
+            found = client.get("connections").json()["connections"]
+            assert [connection["name"] for connection in found] == names
+
+
+def test_everything_works_below_a_base_url(tmp_path: Path) -> None:
+    with make_server(tmp_path, base_url="/user/me/") as server, server.client() as client:
+        assert server.api.endswith("/user/me/api/v1/")
+        assert client.get("tasks").status_code == 200
+        assert client.get("openapi.json").json()["servers"] == [{"url": "/user/me/api/v1"}]
+        with opened(client, "tasks/nightly/stream") as reader:
+            assert reader.next().name == "progress"
+        assert httpx.get(f"http://127.0.0.1:{server.port}/api/v1/tasks").status_code == 404
+
+
+def test_store_on_postgresql_is_served(tmp_path: Path) -> None:
+    with (
+        postgres_database("server") as url,
+        make_server(tmp_path, env={"SYNCMON_STORE": url}) as server,
+        server.client() as client,
+    ):
+        store = Store(url)
+        run = SimulatedRun(store, "one")
+        run.write("a", "b")
+        with opened(client, "tasks/one/stream") as reader:
+            assert seqs([reader.next("log")]) == [1, 2]
+            run.write("c")
+            assert seqs([reader.next("log")]) == [3]
+        run.write(*("x" for _ in range(1_500)))
+        with opened(client, "tasks/one/stream", reader.last_id) as reader:
+            events = reader.until(lambda found: len(seqs(found)) >= 1_500)
+        assert seqs(events) == list(range(4, 1_504))
+        store.close()
+
+
+def test_same_start_twice_is_one_run(tmp_path: Path) -> None:
+    with make_server(tmp_path) as server, server.client() as client:
+        with sqlite3.connect(tmp_path / "source.db") as connection:
+            connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")
+            connection.executemany("INSERT INTO t VALUES (?, ?)", [(n, "x") for n in range(5_000)])
+        connection.close()
+
+        def start(_: int) -> httpx.Response:
+            return client.post("tasks/nightly/start", headers={"Idempotency-Key": "the same"})
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(start, range(8)))
+        assert [answer.status_code for answer in answers] == [202] * 8, [a.text for a in answers]
+        assert len({answer.json()["run_id"] for answer in answers}) == 1
+        with opened(client, "tasks/nightly/stream", timeout=60) as reader:
+            events = reader.rest()
+        assert events[-1].name == "end"
+        assert events[-1].data["state"] == "completed", events[-1].data
+        assert events[-1].data["rows_committed"] == 5_000
+        assert len(client.get("tasks/nightly/runs").json()["runs"]) == 1
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: client.post("tasks/nightly/start"), range(8)))
+        statuses = sorted(answer.status_code for answer in answers)
+        assert statuses[0] == 202
+        assert set(statuses[1:]) <= {202, 409}
+        with opened(client, "tasks/nightly/stream", timeout=60) as reader:
+            reader.rest()
+
+
+def test_every_setting_has_help() -> None:
+    for name, trait in SyncmonApp.class_own_traits(config=True).items():
+        assert trait.help, name
+
+
+def test_importing_the_package_loads_no_server() -> None:
+    code = "import sys, syncmon_ext; sys.exit('tornado' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
