@@ -1,0 +1,220 @@
+"""The examinations of the doctor: each looks at one thing and gives what it found."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+
+from syncmon_ext.cli import words
+from syncmon_ext.cli.workbench import Workbench
+from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.state import ACTIVE
+from syncmon_ext.services import probe
+from syncmon_ext.store import runs
+from syncmon_ext.store.filesystem import filesystem_of, is_network
+from syncmon_ext.sync import lease
+from syncmon_ext.sync.engine_url import masked
+
+EXTENSION: Final = "syncmon_ext"
+OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
+LITTLE_SPACE: Final = 1 << 30  # bytes free below which a store or a log may fail soon
+SERVER_SECONDS: Final = 3.0
+
+
+class Finding(NamedTuple):
+    """What an examination found: ✓ well, · to know, ! doubtful, ✕ wrong."""
+
+    icon: str
+    subject: str
+    message: str
+    hint: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something must be mended."""
+        return self.icon == "✕"
+
+
+def findings(bench: Workbench) -> Iterator[Finding]:
+    """What each examination found; one that fails is a finding itself."""
+    yield from _extension()
+    yield from _servers()
+    yield from _drivers()
+    for subject, examine in (
+        ("store", _store),
+        ("configuration", _configuration),
+        ("connection", _connections),
+        ("worker", _workers),
+    ):
+        yield from _safely(subject, examine, bench)
+
+
+def _safely(
+    subject: str, examine: Callable[[Workbench], Iterator[Finding]], bench: Workbench
+) -> Iterator[Finding]:
+    try:
+        yield from examine(bench)
+    except SyncmonError as error:
+        yield Finding("✕", subject, error.message, error.hint)
+
+
+def _extension() -> Iterator[Finding]:
+    from jupyter_core.paths import jupyter_config_path  # the server's own way to find it
+    from jupyter_server.extension.config import ExtensionConfigManager
+
+    folders = [str(Path(path) / "jupyter_server_config.d") for path in jupyter_config_path()]
+    manager = ExtensionConfigManager(read_config_path=folders)
+    enabled = manager.get_jpserver_extensions().get(EXTENSION)  # type: ignore[no-untyped-call]  # untyped upstream
+    if enabled:
+        yield Finding("✓", "extension", f"{EXTENSION} is enabled in Jupyter Server")
+    else:
+        yield Finding(
+            "✕",
+            "extension",
+            f"{EXTENSION} is not enabled in Jupyter Server",
+            f"jupyter server extension enable {EXTENSION}",
+        )
+
+
+def _servers() -> Iterator[Finding]:
+    from jupyter_server.serverapp import list_running_servers
+
+    found = False
+    for server in list_running_servers():
+        found = True
+        yield _server(str(server["url"]), str(server.get("token") or ""))
+    if not found:
+        yield Finding("·", "server", "no Jupyter server of yours is running; none is needed")
+
+
+def _server(url: str, token: str) -> Finding:
+    try:
+        answer = httpx.get(
+            f"{url}api/v1/tasks",
+            headers={"Authorization": f"token {token}"} if token else {},
+            timeout=SERVER_SECONDS,
+        )
+    except httpx.HTTPError as error:
+        return Finding("!", "server", f"{url} does not answer ({type(error).__name__})")
+    if answer.is_success:
+        return Finding("✓", "server", f"{url} serves syncmon")
+    if answer.status_code in (401, 403):
+        return Finding(
+            "·", "server", f"{url} asks for a password; syncmon cannot be seen from here"
+        )
+    if answer.status_code == 503:
+        return Finding("!", "server", f"{url} serves syncmon, whose store cannot be used there")
+    return Finding(
+        "!", "server", f"{url} does not serve syncmon ({answer.status_code})", "restart that server"
+    )
+
+
+def _drivers() -> Iterator[Finding]:
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(str(part) for part in OLDEST_SQLITE)
+        yield Finding("✕", "SQLite", f"version {version} is too old", f"{oldest} is needed")
+    else:
+        yield Finding("✓", "SQLite", f"version {version}")
+    try:
+        import psycopg
+
+        yield Finding(
+            "✓",
+            "PostgreSQL",
+            f"driver psycopg {importlib.metadata.version('psycopg')} ({psycopg.pq.__impl__})",
+        )
+    except ImportError as error:
+        yield Finding(
+            "✕",
+            "PostgreSQL",
+            f"the driver cannot be loaded: {error}",
+            "pip install 'psycopg[binary]'",
+        )
+
+
+def _store(bench: Workbench) -> Iterator[Finding]:
+    store = bench.store
+    name = store.url.render_as_string(hide_password=True)
+    with store.write():  # a transaction that can begin can write
+        yield Finding("✓", "store", f"{name} can be written")
+    if not store.is_sqlite:
+        return
+    path = Path(str(store.url.database)).absolute()
+    kind = filesystem_of(path)
+    with store.read() as connection:
+        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    if is_network(kind):
+        yield Finding(
+            "!",
+            "store",
+            f"on a network filesystem ({kind}), without WAL (journal {journal}): slower",
+            "keep it on a local disk, or in PostgreSQL where several machines share it",
+        )
+    else:
+        yield Finding("✓", "store", f"on a local filesystem ({kind}), journal {journal}")
+    free = shutil.disk_usage(path.parent).free
+    if free < LITTLE_SPACE:
+        yield Finding("!", "store", f"{words.size(free)} are free on its disk", "free some space")
+    else:
+        yield Finding("✓", "store", f"{words.size(free)} are free on its disk")
+
+
+def _configuration(bench: Workbench) -> Iterator[Finding]:
+    # Not bench.catalog, which tells an error on its own.
+    path, error = bench.configuration.path, bench.configuration.error
+    if error is not None:
+        yield Finding("✕", "configuration", error.message, error.hint)
+    elif path is None:
+        places = ", ".join(str(place) for place in bench.configuration.places())
+        yield Finding("·", "configuration", "there is no syncmon.toml", f"looked at: {places}")
+    else:
+        tasks = words.plural(len(bench.configuration.current().tasks), "task")
+        yield Finding("✓", "configuration", f"{path}: {tasks}")
+
+
+def _connections(bench: Workbench) -> Iterator[Finding]:
+    for connection in bench.configuration.current().connections.values():
+        try:
+            check = probe.check_connection(connection)
+        except SyncmonError as error:
+            yield Finding("✕", "connection", f"{connection.name}: {error.message}", error.hint)
+            continue
+        where = f"{connection.name} ({masked(connection.url)})"
+        if check.ok:
+            yield Finding("✓", "connection", f"{where}: {check.dialect} {check.version}")
+        else:
+            yield Finding("✕", "connection", f"{where}: {check.message}")
+
+
+def _workers(bench: Workbench) -> Iterator[Finding]:
+    with bench.store.read() as connection:
+        active = runs.runs_in(connection, ACTIVE)
+    if not active:
+        yield Finding("·", "worker", "no run is active")
+    for run, held in active:
+        name = f"{run.task_id} ({run.state})"
+        if held.owner is None:
+            yield Finding(
+                "!",
+                "worker",
+                f"{name} has no worker",
+                f"jupyter syncmon status {run.task_id} --watch",
+            )
+        elif not lease.is_here(held.owner):
+            yield Finding("·", "worker", f"{name} is with a worker on {held.owner.host}")
+        elif lease.process_of(held.owner) is None:
+            yield Finding(
+                "✕",
+                "worker",
+                f"{name} has lost its worker (process {held.owner.pid})",
+                f"jupyter syncmon start {run.task_id} goes on from the checkpoints",
+            )
+        else:
+            yield Finding("✓", "worker", f"{name} is with process {held.owner.pid}")
