@@ -117,6 +117,17 @@ describe("a task that runs", () => {
     expect(monitor.state.progress.nightly?.state).toBe("completed");
   });
 
+  test("is read to its end, however much was written at last", async () => {
+    const { server, feed, monitor } = open();
+    server.logs = entries(1, 3);
+    monitor.select("nightly");
+    await quiet();
+    server.logs = entries(1, 750);
+    server.progress = progress("nightly", { state: "failed", updated_at: "2026-01-01T12:01:00Z" });
+    feed.listener({ type: "progress", progress: server.progress });
+    await vi.waitFor(() => expect(monitor.state.log.entries).toHaveLength(750));
+  });
+
   test("stops being heard when another one is shown", async () => {
     const { feed, monitor } = open();
     monitor.select("nightly");

@@ -210,14 +210,16 @@ export class Monitor {
   }
 
   async #readSince(taskId: string, query: LogQuery): Promise<void> {
-    const { seen } = this.#state.log;
-    if (seen === null) return this.#readLog("newest");
     try {
-      const entries = await this.#api.logs(taskId, ALL_ENTRIES, {
-        limit: PAGE_ENTRIES,
-        after: seen,
-      });
-      if (this.#state.log.query === query) this.#dispatch({ type: "log", taskId, entries });
+      for (;;) {
+        const after = this.#state.log.seen;
+        if (after === null) return this.#readLog("newest");
+        const range = { limit: PAGE_ENTRIES, after };
+        const entries = await this.#api.logs(taskId, ALL_ENTRIES, range);
+        if (this.#state.selected !== taskId || this.#state.log.query !== query) return;
+        this.#dispatch({ type: "log", taskId, entries });
+        if (entries.length < PAGE_ENTRIES) return;
+      }
     } catch (thrown) {
       this.#dispatch({ type: "log_failed", taskId, error: errorBody(thrown) });
     }

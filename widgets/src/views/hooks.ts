@@ -4,23 +4,33 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Monitor } from "../monitor";
 import type { State } from "../state";
 
+const HIDDEN_MS = 1_000;
+
 /** The monitor's state, drawn at most once a frame however fast events come. */
 export function useMonitorState(monitor: Monitor): State {
   const [state, setState] = useState(monitor.state);
   useEffect(() => {
     let frame = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const cancel = () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(timer);
+      timer = undefined;
+    };
     const draw = () => {
-      frame = 0;
+      cancel();
       setState(monitor.state);
     };
-    // A hidden page draws no frames; it draws once when it is seen again.
     const unwatch = monitor.watch(() => {
-      frame ||= requestAnimationFrame(draw);
+      if (timer !== undefined) return;
+      frame = requestAnimationFrame(draw);
+      // A hidden page has no frames, but a title that is looked at.
+      timer = setTimeout(draw, HIDDEN_MS);
     });
     draw();
     return () => {
       unwatch();
-      cancelAnimationFrame(frame);
+      cancel();
     };
   }, [monitor]);
   return state;
