@@ -87,7 +87,7 @@ class SyncmonHandler(APIHandler):
 
     # -- the request ---------------------------------------------------------------------------
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]  # as Jupyter does itself
         """Let Jupyter check who asks, before the body is received."""
         await super().prepare()
         self._admitted = True
@@ -200,7 +200,8 @@ class SyncmonHandler(APIHandler):
     async def services(self) -> Services:
         """The services, opened if need be; raises StoreUnavailable."""
         lazy = cast("LazyServices", self.settings[SERVICES])
-        return lazy.opened or await self.run(lazy.get)
+        opened = lazy.opened
+        return await self.run(lazy.get) if opened is None else opened
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do blocking work in the pool: the event loop belongs to Jupyter."""
@@ -288,7 +289,7 @@ class SyncmonHandler(APIHandler):
 class NotFoundHandler(SyncmonHandler):
     """Answers for every path below ``api/v1/`` that is no route."""
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]  # as Jupyter does itself
         """Say that there is nothing here, to those who may know."""
         await super().prepare()
         self._admitted = False
@@ -307,7 +308,7 @@ def _detail(status: int, error: BaseException | None) -> ErrorDetail:
     code = phrase.lower().replace(" ", "_").replace("-", "_")
     message = phrase
     if isinstance(error, web.HTTPError) and error.log_message and status < 500:
-        message = error.get_message()
+        message = error.get_message() or phrase
     if status >= 500:
         return ErrorDetail(
             code=code, message="the server failed to answer", hint="see the log of Jupyter's server"

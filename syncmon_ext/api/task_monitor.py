@@ -51,8 +51,8 @@ class ExportHandler(SyncmonHandler):
     def wanted_format(self) -> Format | None:
         """The format that the request accepts; None is JSON."""
         accepted = self.request.headers.get("Accept", "")
-        known = {JSON: None, "*/*": None, "application/*": None, "": None}
-        known |= {str(target): target for target in Format}  # type: ignore[dict-item]  # of both
+        known: dict[str, Format | None] = dict.fromkeys((JSON, "application/*", "*/*", ""))
+        known |= {str(target): target for target in Format}
         for media in _by_preference(accepted):
             if media in known:
                 return known[media]

@@ -27,7 +27,7 @@ class Changes:
             self._version = None
         # The value changes with each commit of any other connection, in whatever process.
         cursor = self._raw.dbapi_connection.execute("PRAGMA data_version")
-        version = cursor.fetchone()[0]
+        version = int(cursor.fetchone()[0])
         cursor.close()
         changed = version != self._version
         self._version = version

@@ -46,7 +46,7 @@ _POSITION = select(
 ).outerjoin(runs, runs.c.run_id == tasks.c.run_id)
 
 
-def _position(row: Row[Any]) -> TaskPosition:
+def _position(row: Row[*tuple[Any, ...]]) -> TaskPosition:
     state = None if row.state is None else State(row.state)
     return TaskPosition(**{**row._mapping, "state": state})
 
