@@ -47,9 +47,16 @@ class Supervisor:
         with self._lock:
             with self._store.read() as connection:
                 watched = [*runs.runs_in(connection, ACTIVE), *loops.paused(connection)]
-            self._watch.forget({run.run_id for run, _ in watched})
+                ended = runs.runs_to_forget(connection)
+            self._watch.forget({run.run_id for run, _ in (*watched, *ended)})
             for run, lease in watched:
                 self._check_run(run, lease)
+            for run, lease in ended:
+                # Its worker died between the record of the end and the clearing of the target.
+                if self._watch.is_dead(lease):
+                    with self._store.write() as connection:
+                        runs.release(connection, run.run_id, lease.token)
+                    self.launch(run.run_id, lease.token)
 
     def check_task(self, task_id: str) -> None:
         """The same for one task, before a command decides by its state."""

@@ -130,6 +130,16 @@ def runs_in(connection: Connection, states: Collection[State]) -> list[tuple[Run
     return [(_run_of_all(r), _lease(r)) for r in rows]
 
 
+def runs_to_forget(connection: Connection) -> list[tuple[Run, Lease]]:
+    """Runs that ended, with their leases, while their target may still hold their checkpoints."""
+    rows = connection.execute(
+        select(runs).where(
+            runs.c.target_held, runs.c.state.in_([str(State.COMPLETED), str(State.STOPPED)])
+        )
+    )
+    return [(_run_of_all(r), _lease(r)) for r in rows]
+
+
 def _run_of_all(row: Row[Any]) -> Run:
     values = {name: getattr(row, name) for name in Run.__struct_fields__}
     return Run(**{**values, "state": State(row.state)})

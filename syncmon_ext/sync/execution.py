@@ -37,6 +37,7 @@ from syncmon_ext.sync.scheduler import Interrupted, Scheduler
 from syncmon_ext.sync.snapshot import SnapshotHolder
 
 STORE_TRIES: Final = 20
+FORGET_SECONDS: Final = 60.0  # for a target that went away right after the last commit
 
 
 def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool]) -> int:
@@ -122,6 +123,8 @@ class Execution:
             self._pool.shutdown(cancel_futures=True)
 
     def _execute(self) -> None:
+        if self._recorder.command in (State.COMPLETED, State.STOPPED):
+            return self._forget(self._frozen.plan.units if self._frozen.plan else [])
         while True:
             try:
                 if self._recorder.command is State.STOPPING:
@@ -246,14 +249,22 @@ class Execution:
             ),
         )
         if state is State.COMPLETED:
-            plan = [copy.plan for copy in copies]
-            self._pool.submit(jobs.forget, self._frozen.target, self._own, plan).result()
-            self._unhold()
+            self._forget([copy.plan for copy in copies])
         return state is not None or self._recorder.fenced
+
+    def _forget(self, plans: list[UnitPlan]) -> None:
+        """The end is recorded: clear the target. Where it fails, the supervisor sends another."""
+        job = self._pool.submit(
+            attempted, "forget", jobs.forget, self._frozen.target, self._own, plans
+        )
+        wait([job], timeout=FORGET_SECONDS)
+        if job.done() and job.exception() is None:
+            self._unhold()
 
     def _unhold(self) -> None:
         with self._store.write() as connection:
             runs.set_target_held(connection, self._frozen.run_id, False)
+            runs.release(connection, self._frozen.run_id, self._own.token)
 
     def _pause(self, error: SyncmonError | None = None) -> bool:
         self._scheduler.mark_unfinished(UnitState.PAUSED)

@@ -39,7 +39,7 @@ POINTS: Final = (
 )
 
 
-class FaultInjected(Exception):  # noqa: N818  # it is not an error of ours
+class FaultInjected(Exception):  # it is not an error of ours
     """Raised at a point that is armed with ``error``."""
 
 

@@ -21,7 +21,9 @@ from typing import Any, Final, NamedTuple
 
 from syncmon_ext.sync import phases, throttle
 
-_CONTEXT: Final = multiprocessing.get_context("spawn")  # the scheduler has threads: no fork
+# The scheduler has threads, so it must not fork; a server that imported the jobs once forks for it.
+_CONTEXT: Final = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["syncmon_ext.sync.nursery"])
 _SLOT_FIELDS: Final = 4  # waiting for (index of the name, -1 = nothing), since, rows/s, bytes/s
 
 

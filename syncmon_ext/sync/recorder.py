@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.log import Level
-from syncmon_ext.model.state import Action, State, next_state
+from syncmon_ext.model.state import Action, State, UnitState, next_state
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import log, runs, samples, units
@@ -116,7 +116,7 @@ class Recorder:
         clear: list[UnitRuntime] | None = None,
         unless: State | None = None,
     ) -> State | None:
-        """Record the end of this worker's work and give the run back.
+        """Record the end of this worker's work and give the run back, once its target is clear.
 
         Returns the state that the run is in now; None where the table of transitions forbids
         ``action`` or the state is ``unless`` (a command came in the last moment), or where a newer
@@ -136,7 +136,8 @@ class Recorder:
             ended = state in (State.COMPLETED, State.FAILED, State.STOPPED)
             runs.set_state(connection, self._run_id, state, error=error, finished=ended)
             log.append(connection, self._task_id, self._run_id, [entry])
-            runs.release(connection, self._run_id, self._token)
+            if state not in (State.COMPLETED, State.STOPPED):
+                runs.release(connection, self._run_id, self._token)
             reached.append(state)
 
         with self._handed_over() as batch:
@@ -191,6 +192,8 @@ class Recorder:
         self.command = state
         if news:
             fault_point("store.chunk_recorded")
+        if any(unit.state is UnitState.COMPLETED for unit in batch.units.values()):
+            fault_point("store.unit_recorded")
 
     @contextmanager
     def _handed_over(self) -> Iterator[_Batch]:

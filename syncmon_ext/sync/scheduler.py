@@ -318,7 +318,12 @@ class Scheduler:
         copy.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
         self._save(copy)
         self._submit(
-            copy, partial(self._indexed, copy), jobs.index, self._frozen.target, self._own, copy.plan
+            copy,
+            partial(self._indexed, copy),
+            jobs.index,
+            self._frozen.target,
+            self._own,
+            copy.plan,
         )
 
     def _indexed(self, copy: UnitCopy, _: None) -> None:
@@ -345,6 +350,9 @@ class Scheduler:
                 f"{member.plan.unit_id}: {member.runtime.rows_committed:,} rows copied, counts agree",
                 member.plan.unit_id,
             )
+        for result in results:
+            for warning in result.warnings:
+                self._recorder.log(Level.WARNING, f"{result.unit_id}: {warning}", result.unit_id)
         self._gauge.refresh(self._units, [], force=True)
 
     # -- what came back ----------------------------------------------------------------------

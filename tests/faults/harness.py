@@ -1,0 +1,232 @@
+"""A real task over real databases, whose workers the tests kill, freeze and resume."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from syncmon_ext.model.progress import Progress
+from syncmon_ext.model.run import Owner
+from syncmon_ext.model.state import ENDED, State
+from syncmon_ext.services.catalog import Catalog
+from syncmon_ext.services.configuration import Configuration
+from syncmon_ext.services.supervisor import Supervisor
+from syncmon_ext.services.task_control import TaskControl
+from syncmon_ext.store import log, runs, snapshots, tasks
+from syncmon_ext.store.store import Store
+from tests.databases import postgres_database, sqlite_url
+
+Rows = list[tuple[Any, ...]]
+ROUTES = ("sqlite-sqlite", "sqlite-postgresql", "postgresql-sqlite", "postgresql-postgresql")
+DDL = {
+    "carriers": "CREATE TABLE carriers (code VARCHAR(8) NOT NULL PRIMARY KEY, name TEXT)",
+    "flights": "CREATE TABLE flights (id BIGINT NOT NULL PRIMARY KEY, code VARCHAR(8), delay "
+    "DOUBLE PRECISION, note TEXT)",
+    "empty": "CREATE TABLE empty (id BIGINT NOT NULL PRIMARY KEY, v TEXT)",
+}
+
+
+def made_rows(flights: int, seed: int = 1) -> dict[str, Rows]:
+    """Content with gaps in the keys, NULLs, quotes, newlines and more than ASCII."""
+    random_numbers = random.Random(seed)
+    notes = [None, "", "it's", 'a "quote"', "line\nbreak", "tab\there", "ünï ✈", "\\N", "x" * 300]
+    key = -50
+    rows: Rows = []
+    for _ in range(flights):
+        key += random_numbers.randint(1, 5)
+        delay = random_numbers.choice([None, random_numbers.uniform(-50, 500), 0.1])
+        rows.append((key, f"C{key % 40}", delay, random_numbers.choice(notes)))
+    return {
+        "carriers": [(f"C{i}", f"Carrier {i}") for i in range(40)],
+        "flights": rows,
+        "empty": [],
+    }
+
+
+class Side:
+    """One database: a SQLite file or a PostgreSQL database."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        self.kind = kind
+        self.url = url
+
+    def execute(self, statement: str, rows: Rows | None = None) -> Rows:
+        """Run a statement, or one for each of ``rows``; the rows it gives."""
+        if self.kind == "sqlite":
+            connection = sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=20)
+            try:
+                if rows is not None:
+                    connection.executemany(statement, rows)
+                    found: Rows = []
+                else:
+                    found = connection.execute(statement).fetchall()
+                connection.commit()
+            finally:
+                connection.close()
+            return found
+        with psycopg.connect(self.url, autocommit=True) as session, session.cursor() as cursor:
+            if rows is not None:
+                cursor.executemany(statement.replace("?", "%s"), rows)
+                return []
+            cursor.execute(statement)  # type: ignore[arg-type]  # statements of the tests
+            return cursor.fetchall() if cursor.description else []
+
+    def content(self, table: str) -> list[str]:
+        """Every row with its types, in an order of its own."""
+        return sorted(repr(row) for row in self.execute(f"SELECT * FROM {table}"))
+
+    def checkpoints(self) -> dict[tuple[str, str, str], Any]:
+        """The committed chunks, each with the transaction or row that wrote it."""
+        mark, table = (
+            ("rowid", "_syncmon_checkpoints")
+            if self.kind == "sqlite"
+            else ("xmin::text", "_syncmon.checkpoints")
+        )
+        rows = self.execute(f"SELECT unit_id, low_key, high_key, {mark}, rows FROM {table}")
+        return {row[:3]: row[3:] for row in rows}
+
+    def leftovers(self) -> list[str]:
+        """Tables that are neither the task's nor syncmon's own three."""
+        rows = self.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+            if self.kind == "sqlite"
+            else "SELECT tablename FROM pg_tables WHERE schemaname NOT IN "
+            "('pg_catalog', 'information_schema')"
+        )
+        own = {"fences", "units", "checkpoints"}
+        names = {str(row[0]).removeprefix("_syncmon_") for row in rows}
+        return sorted(names - own - set(DDL))
+
+
+@contextmanager
+def side(kind: str, path: Path) -> Iterator[Side]:
+    """A new database of a kind."""
+    if kind == "sqlite":
+        yield Side(kind, sqlite_url(path))
+    else:
+        with postgres_database(path.stem.replace(".", "_")) as url:
+            yield Side(kind, url)
+
+
+class Rig:
+    """A store, a task over two databases, and the hands of a person."""
+
+    def __init__(self, folder: Path, source: Side, target: Side, **options: Any) -> None:
+        self.source, self.target, self.folder = source, target, folder
+        fields = {"mode": "replace", "workers": 2, "chunk_rows": 100, **options}
+        toml = "\n".join(f"{key} = {_toml(value)}" for key, value in fields.items())
+        (folder / "syncmon.toml").write_text(
+            f'[connections.flights]\nurl = "{source.url}"\n'
+            f'[connections.warehouse]\nurl = "{target.url}"\n'
+            f'[tasks.nightly]\nsource = "flights"\ntarget = "warehouse"\n'
+            f'tables = ["carriers", "flights", "empty"]\n{toml}\n'
+        )
+        self.store = Store(sqlite_url(folder / "store.db"))
+        self.catalog = Catalog(self.store, Configuration(folder / "syncmon.toml"))
+        self.supervisor = Supervisor(self.store)
+        self.control = TaskControl(self.store, self.catalog, self.supervisor)
+
+    def fill(self, flights: int = 1_500) -> None:
+        """Make the source's tables."""
+        for table, rows in made_rows(flights).items():
+            self.source.execute(DDL[table])
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                self.source.execute(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+    def progress(self) -> Progress:
+        """The task's progress now."""
+        with self.store.read() as connection:
+            position = tasks.position(connection, "nightly")
+            assert position is not None
+            assert position.run_id is not None
+            progress = snapshots.run_progress(
+                connection, self.catalog.task("nightly"), position.run_id
+            )
+        assert progress is not None
+        return progress
+
+    def messages(self) -> list[str]:
+        """The task's log."""
+        with self.store.read() as connection:
+            entries = log.newest_entries(connection, "nightly", 1000)
+        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+        return [entry.message for entry in entries]
+
+    def owner(self) -> Owner | None:
+        """The worker's process."""
+        run_id = self.progress().run_id
+        assert run_id is not None
+        with self.store.read() as connection:
+            return runs.lease(connection, run_id).owner
+
+    def signal_worker(self, number: signal.Signals) -> None:
+        """Send a signal to the worker's process group."""
+        owner = self.owner()
+        if owner is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(owner.pid, number)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60, watch: bool = True) -> None:
+        """Wait for a condition; ``watch`` takes over lost runs meanwhile, as a server would."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"it never came true; state {self.progress().state}, log {self.messages()}"
+                )
+            if watch:
+                self.supervisor.check()
+            time.sleep(0.03)
+
+    def until_ended(self, seconds: float = 90) -> Progress:
+        """Wait until the run has ended, resuming it whenever its worker is lost."""
+        self.until(lambda: self.progress().state in {*ENDED, State.PAUSED}, seconds)
+        return self.progress()
+
+    def assert_equal(self) -> None:
+        """Source and target hold the same rows, and the target nothing else."""
+        for table in DDL:
+            source, target = self.source.content(table), self.target.content(table)
+            assert source == target, f"{table} differs"
+        self.until(lambda: self.target.leftovers() == [], 10)
+        self.until(lambda: self.target.checkpoints() == {}, 10)
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        with suppress(AssertionError):
+            self.signal_worker(signal.SIGKILL)
+        self.store.close()
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return repr(value) if isinstance(value, int | float) else f'"{value}"'
+
+
+@contextmanager
+def rig(folder: Path, route: str, *, flights: int = 1_500, **options: Any) -> Iterator[Rig]:
+    """A filled rig for a route such as ``sqlite-postgresql``."""
+    source_kind, target_kind = route.split("-")
+    with (
+        side(source_kind, folder / "source.db") as source,
+        side(target_kind, folder / "target.db") as target,
+    ):
+        made = Rig(folder, source, target, **options)
+        made.fill(flights)
+        try:
+            yield made
+        finally:
+            made.close()
