@@ -115,6 +115,12 @@ class DatabaseUnavailable(SyncmonError):
     status = 503
 
 
+class SnapshotLost(DatabaseUnavailable):
+    """The exported snapshot that a chunk was to be read in is gone; a new one must be taken."""
+
+    code = "snapshot_lost"
+
+
 class Serialization(DatabaseUnavailable):
     """The database rolled a transaction back for a conflict; worth another try."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import stamina
 
-from syncmon_ext.model.errors import DatabaseUnavailable
+from syncmon_ext.model.errors import DatabaseUnavailable, SnapshotLost
 from syncmon_ext.sync.pool import tell
 
 # A database that is restarted is back within minutes; one that is gone for longer fails the unit, and
@@ -25,7 +25,7 @@ def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
     Each failed try is told under ``label``. The last error is raised as it is.
     """
     for attempt in stamina.retry_context(
-        on=DatabaseUnavailable,
+        on=_worth_another_try,
         attempts=None,
         timeout=RETRY_SECONDS,
         wait_initial=FIRST_WAIT_SECONDS,
@@ -35,6 +35,8 @@ def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
         with attempt:
             try:
                 return function(*arguments)
+            except SnapshotLost:
+                raise  # the same snapshot will not come back
             except DatabaseUnavailable as error:
                 tell(
                     label,
@@ -43,3 +45,7 @@ def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
                 )
                 raise
     raise AssertionError("unreachable: the context returns or raises")
+
+
+def _worth_another_try(error: Exception) -> bool:
+    return isinstance(error, DatabaseUnavailable) and not isinstance(error, SnapshotLost)

@@ -155,7 +155,8 @@ class Execution:
         plan = self._plan()
         self._clear_older_runs()
         self._claim(plan)
-        self._scheduler.snapshot = self._snapshot.take(self._scheduler.obey)
+        self._scheduler.renew_snapshot = lambda: self._snapshot.take(self._scheduler.obey)
+        self._scheduler.snapshot = self._scheduler.renew_snapshot()
         consistency = plan.consistency
         self._recorder.save_totals(consistency=consistency)
         self._scheduler.take_plan(plan, self._runtimes)

@@ -143,6 +143,7 @@ class Recorder:
         with self._handed_over() as batch:
             self.write_now(change)
         if reached:
+            _unit_recorded(batch)
             fault_point("store.run_recorded")
             return reached[0]
         with self._lock:
@@ -192,8 +193,7 @@ class Recorder:
         self.command = state
         if news:
             fault_point("store.chunk_recorded")
-        if any(unit.state is UnitState.COMPLETED for unit in batch.units.values()):
-            fault_point("store.unit_recorded")
+        _unit_recorded(batch)
 
     @contextmanager
     def _handed_over(self) -> Iterator[_Batch]:
@@ -223,3 +223,8 @@ class Recorder:
             )
         if batch.entries:
             log.append(connection, self._task_id, self._run_id, batch.entries)
+
+
+def _unit_recorded(batch: _Batch) -> None:
+    if any(unit.state is UnitState.COMPLETED for unit in batch.units.values()):
+        fault_point("store.unit_recorded")

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
-from syncmon_ext.model.errors import FenceLost, SyncmonError
+from syncmon_ext.model.errors import FenceLost, SnapshotLost, SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.state import State, UnitState
@@ -62,7 +62,9 @@ class Scheduler:
         self._by_id: dict[str, UnitCopy] = {}
         self._handlers: dict[Future[Any], Callable[[Future[Any]], None]] = {}
         self._child_deaths = 0
+        self._snapshot_lost = False
         self.snapshot: str | None = None
+        self.renew_snapshot: Callable[[], str | None] = lambda: None
 
     @property
     def spec(self) -> TaskSpec:
@@ -128,9 +130,23 @@ class Scheduler:
         """Copy every unit that is not ended; returns when all are. Raises Interrupted."""
         while not all(copy.ended for copy in self._units):
             self.obey()
-            self._dispatch()
+            if self._snapshot_lost and not self._handlers:
+                self._go_on_in_a_new_snapshot()
+            if not self._snapshot_lost:
+                self._dispatch()
             self._collect(BEAT_SECONDS)
             self._gauge.refresh(self._units, self._pool.waits())
+
+    def _go_on_in_a_new_snapshot(self) -> None:
+        self.snapshot = self.renew_snapshot()
+        self._snapshot_lost = False
+        for copy in self._units:
+            if copy.prepared and not copy.ended:
+                copy.ask_again()
+        self._recorder.log(
+            Level.WARNING,
+            "the snapshot of the source was lost: what is copied from here on is read in a newer one",
+        )
 
     def drain(self) -> None:
         """Give what is in flight two seconds to commit, then kill it; nothing runs afterwards."""
@@ -380,9 +396,11 @@ class Scheduler:
             elif chunk is not None:
                 copy.ready.appendleft(chunk)  # its checkpoint tells whether it was committed
             else:
-                copy.prepared = False  # ask the target again where the unit stands
-                copy.gaps.clear()
-                copy.ready.clear()
+                copy.ask_again()
+        except SnapshotLost:
+            self._snapshot_lost = True
+            if chunk is not None:
+                copy.ready.appendleft(chunk)
         except SyncmonError as error:
             self._fail(copy, error.message, error.hint)
         except FaultInjected as fault:

@@ -34,14 +34,12 @@ class SnapshotHolder:
         self._name: str | None = None
 
     def take(self, obey: Callable[[], None]) -> str | None:
-        """The snapshot's name; None where the source (SQLite) exports none.
+        """The name of a new snapshot; None where the source (SQLite) exports none.
 
         Raises what the database said when it cannot be taken.
         """
         if self._source.url.startswith("sqlite"):
             return None
-        if self._future is not None and not self._future.done() and self._name:
-            return self._name
         self.release()
         self._pool = ChildPool(1, [self._source.name], self._noticed)
         self._name = None

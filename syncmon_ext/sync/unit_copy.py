@@ -66,6 +66,12 @@ class UnitCopy:
         """Every chunk is committed."""
         return self.walked and not self.ready and not self.in_flight and not self.busy
 
+    def ask_again(self) -> None:
+        """Forget what is left to do: the target is asked where the unit stands."""
+        self.prepared = self.indexed = False
+        self.gaps.clear()
+        self.ready.clear()
+
     def change(self, **values: Any) -> None:
         """Change the runtime record, and what follows from it."""
         runtime = msgspec.structs.replace(self.runtime, **values)

@@ -17,6 +17,7 @@ from syncmon_ext.model.errors import (
     DatabaseUnavailable,
     InvalidConfig,
     Serialization,
+    SnapshotLost,
     SyncmonError,
 )
 from syncmon_ext.sync import phases, secrets
@@ -57,12 +58,6 @@ _UNAVAILABLE: Final = re.compile(r"08...|57P0[1-5]|53300|57014|55P03|25P0[34]|58
 _CONFLICT: Final = ("40001", "40P01")
 _FULL: Final = ("53100", "53200")
 _REFUSED: Final = ("28000", "28P01", "3D000")
-
-
-class SnapshotLost(DatabaseUnavailable):
-    """The transaction that exported the snapshot is gone; a new one is needed."""
-
-    code = "snapshot_lost"
 
 
 class PostgresSession:

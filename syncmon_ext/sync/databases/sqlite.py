@@ -38,6 +38,8 @@ _RETRY = {
     sqlite3.SQLITE_CANTOPEN: DatabaseUnavailable,
     sqlite3.SQLITE_SCHEMA: Serialization,
 }
+# A reader met the journal, or the write-ahead log, of a writer that was killed.
+_ABANDONED = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
 
 
 def read_only_uri(path: Path) -> str:
@@ -150,12 +152,26 @@ class SqliteSession:
             )
         if primary == sqlite3.SQLITE_NOTADB:
             return InvalidConfig(f"{self.name}: {self.path} is not a SQLite database")
+        if code in _ABANDONED:
+            self.broken = True
+            self._roll_back_abandoned()
+            return DatabaseUnavailable(f"{self.name}: a writer died in the middle; rolled back")
         if primary == sqlite3.SQLITE_READONLY:
             return CopyFailed(
                 f"{self.name}: {self.path} cannot be written",
                 hint="make the file and its folder writable for the worker's user",
             )
         return CopyFailed(f"{self.name}: {text}")
+
+    def _roll_back_abandoned(self) -> None:
+        """Undo what a killed writer left in the journal, as the next writer would: a reader cannot."""
+        uri = f"file:{quote(str(self.path))}?mode=rw"
+        with suppress(sqlite3.Error):
+            connection = sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema")
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,42 @@
+"""A SQLite file whose writer was killed in the middle of a transaction can be read at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.jobs import test_connection as check_connection
+
+WRITER = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 10")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE t SET v = zeroblob(3000)")  # spills into the file, with a journal beside it
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_reader_rolls_back_what_a_killed_writer_left(tmp_path: Path) -> None:
+    path = tmp_path / "flights.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        connection.executemany("INSERT INTO t VALUES (?, 'kept')", ((n,) for n in range(500)))
+    connection.close()
+    died = subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert os.path.exists(f"{path}-journal"), "the writer left nothing to roll back"
+    check = attempted(
+        "flights", check_connection, Connection(name="flights", url=f"sqlite:///{path}")
+    )
+    again = check_connection(Connection(name="flights", url=f"sqlite:///{path}"))
+    assert check.ok or again.ok
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM t WHERE v = 'kept'").fetchone() == (500,)
+    connection.close()
