@@ -15,7 +15,7 @@ from syncmon_ext.store import log, loops, runs, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
-from syncmon_ext.sync.lease import LeaseWatch
+from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch
 
 TAKEOVERS = 3  # without a row of progress between them; then something is wrong with the run itself
 
@@ -23,8 +23,9 @@ TAKEOVERS = 3  # without a row of progress between them; then something is wrong
 class Supervisor:
     """One observer of all leases in a store. ``check`` is called about once a second."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self._store = store
+        self._lease_seconds = lease_seconds
         self._watch = LeaseWatch()
         self._lock = threading.Lock()
 
@@ -53,7 +54,7 @@ class Supervisor:
                 self._check_run(run, lease)
             for run, lease in ended:
                 # Its worker died between the record of the end and the clearing of the target.
-                if self._watch.is_dead(lease):
+                if self._watch.is_dead(lease, self._lease_seconds):
                     with self._store.write() as connection:
                         runs.release(connection, run.run_id, lease.token)
                     self.launch(run.run_id, lease.token)
@@ -81,7 +82,9 @@ class Supervisor:
             if loop_watch.is_lost(self._watch, lease):
                 loop_watch.end_lost(self._store, run, lease)
             return
-        if run.state is not State.INTERRUPTED and not self._watch.is_dead(lease):
+        if run.state is not State.INTERRUPTED and not self._watch.is_dead(
+            lease, self._lease_seconds
+        ):
             return
         if run.state is State.INTERRUPTED and not resume:
             return

@@ -95,14 +95,14 @@ class Side:
         return {row[:3]: row[3:] for row in rows}
 
     def leftovers(self) -> list[str]:
-        """Tables that are neither the task's nor syncmon's own three."""
+        """Tables that are neither the task's nor syncmon's own."""
         rows = self.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
             if self.kind == "sqlite"
             else "SELECT tablename FROM pg_tables WHERE schemaname NOT IN "
             "('pg_catalog', 'information_schema')"
         )
-        own = {"fences", "units", "checkpoints"}
+        own = {"fences", "units", "checkpoints", "watermarks"}
         names = {str(row[0]).removeprefix("_syncmon_") for row in rows}
         return sorted(names - own - set(DDL))
 
