@@ -107,6 +107,8 @@ class SyncmonApp(ExtensionApp):
                     self.log.warning("syncmon: %s. %s", error.message, error.hint)
                 said = error.message
             except Exception:
+                if self._stopping.is_set():  # the store was closed under this look
+                    return
                 if said != "defect":
                     self.log.exception("syncmon: watching the workers failed")
                 said = "defect"

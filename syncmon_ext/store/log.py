@@ -17,6 +17,8 @@ KEEP_ENTRIES: Final = 10_000_000  # of a task; about 1 GiB
 TRIM_EVERY: Final = 1_000  # entries; a trim is a range delete at the old end of the key
 EXPORT_BATCH: Final = 5_000
 
+LEVEL_INDEX: Final = "ix_log_entries_task_id_level_seq"
+
 _FIELDS = [log_entries.c[name] for name in LogEntry.__struct_fields__]
 
 
@@ -102,7 +104,10 @@ def newest_entries(
     """
     query = select(*_FIELDS).where(log_entries.c.task_id == task_id)
     if level is not None:
-        query = query.where(log_entries.c.level == level)
+        # SQLite would walk the whole log backwards for a level that is rare.
+        query = query.where(log_entries.c.level == level).with_hint(
+            log_entries, f"INDEXED BY {LEVEL_INDEX}", "sqlite"
+        )
     if unit is not None:
         query = query.where(log_entries.c.unit == unit)
     if contains:
