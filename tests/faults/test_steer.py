@@ -173,7 +173,7 @@ def test_worker_outlives_every_observer_and_is_adopted_not_doubled(tmp_path: Pat
 
 
 def test_frozen_worker_that_was_taken_over_writes_nothing_when_it_thaws(tmp_path: Path) -> None:
-    with rig(tmp_path, "sqlite-postgresql", throttle=SLOW) as it:
+    with rig(tmp_path, "sqlite-postgresql", flights=9_000, throttle=SLOW) as it:
         under_way(it)
         frozen = worker(it)
         group = [frozen, *frozen.children(recursive=True)]
