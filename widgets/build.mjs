@@ -1,9 +1,10 @@
 // Bundles the page and the embed view for the server, and the widget where it has an entry.
 
 import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const source = (name) => join(here, "src", name);
@@ -16,6 +17,20 @@ const common = {
   jsxImportSource: "preact",
   legalComments: "none",
   logLevel: "info",
+};
+
+// A style sheet that a script imports is its text, made small.
+const styleText = {
+  name: "style-text",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.css$/ }, async ({ path }) => {
+      const { code } = await transform(await readFile(path, "utf8"), {
+        loader: "css",
+        minify: true,
+      });
+      return { contents: code, loader: "text" };
+    });
+  },
 };
 
 const page = join(here, "..", "syncmon_ext", "page", "static");
@@ -34,6 +49,7 @@ if (existsSync(source("widget.tsx"))) {
     ...common,
     format: "esm",
     entryPoints: [source("widget.tsx")],
+    plugins: [styleText],
     outdir: join(here, "syncmon_widgets", "static"),
   });
 }

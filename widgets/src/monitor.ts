@@ -3,7 +3,7 @@
 import { type Api, errorBody, type LogQuery, type LogRange } from "./api";
 import type { Feed, FeedEvent, Interest, Subscription } from "./hub";
 import { ALL_ENTRIES } from "./log";
-import type { LogEntry, StartBody, TaskList } from "./messages";
+import type { LogEntry, Progress, StartBody, TaskList } from "./messages";
 import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state";
 import { type Command, isActive } from "./states";
 
@@ -35,6 +35,11 @@ export class Monitor {
     this.#interest = { tasks: scope, logs: null };
     this.#subscription = feed.subscribe(this.#interest, (event) => this.#hear(event));
     void this.#readList();
+  }
+
+  /** Take what is known from elsewhere, until the feed or an answer brings something newer. */
+  learn(progress: Progress): void {
+    this.#dispatch({ type: "progress_read", progress });
   }
 
   get state(): State {

@@ -6,6 +6,7 @@ import type { Progress, Task } from "../messages";
 import type { Monitor } from "../monitor";
 import { allowed, type Command, isResumable } from "../states";
 import { Dialog } from "./dialog";
+import { focusedIn } from "./hooks";
 
 export interface CommandsProps {
   monitor: Monitor;
@@ -128,8 +129,12 @@ function useKeptFocus<E extends HTMLElement>() {
     const { current: element } = group;
     if (!element) return;
     const lost = focused.current !== null && !focused.current.isConnected;
-    if (lost && document.activeElement === document.body) element.querySelector("button")?.focus();
-    focused.current = element.contains(document.activeElement) ? document.activeElement : null;
+    const active = focusedIn(element);
+    if (lost && (active === null || active === document.body)) {
+      element.querySelector("button")?.focus();
+    }
+    const now = focusedIn(element);
+    focused.current = element.contains(now) ? now : null;
   });
   return group;
 }

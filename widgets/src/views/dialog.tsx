@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
+import { focusedIn } from "./hooks";
 
 export interface DialogProps {
   title: string;
@@ -18,7 +19,7 @@ export function Dialog({ title, yes, inline, children, onAnswer }: DialogProps) 
   useEffect(() => {
     const dialog = ref.current;
     if (!dialog) return;
-    const before = document.activeElement;
+    const before = focusedIn(dialog);
     if (inline) dialog.show();
     else dialog.showModal();
     return () => {

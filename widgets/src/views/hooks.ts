@@ -36,6 +36,12 @@ export function useMonitorState(monitor: Monitor): State {
   return state;
 }
 
+/** What has the focus in the document, or in the shadow tree, that `element` is in. */
+export function focusedIn(element: Element): Element | null {
+  const root = element.getRootNode();
+  return root instanceof ShadowRoot ? root.activeElement : document.activeElement;
+}
+
 export interface Size {
   width: number;
   height: number;

@@ -20,8 +20,8 @@ import { taskOf } from "./task";
 export interface PanelProps {
   monitor: Monitor;
   taskId: string;
-  /** Where the whole page shows this task. */
-  pageUrl: string;
+  /** Where the whole page shows this task; null where this browser does not reach it. */
+  pageUrl: string | null;
 }
 
 export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
@@ -56,16 +56,18 @@ export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
           pressed={pressed[taskId]}
           compact
         />
-        <a
-          class="sm-button sm-button-small"
-          href={pageUrl}
-          target="_blank"
-          rel="noopener"
-          aria-label={`Open ${progress.name} on the page`}
-          title="Open on the page"
-        >
-          ⤢
-        </a>
+        {pageUrl !== null && (
+          <a
+            class="sm-button sm-button-small"
+            href={pageUrl}
+            target="_blank"
+            rel="noopener"
+            aria-label={`Open ${progress.name} on the page`}
+            title="Open on the page"
+          >
+            ⤢
+          </a>
+        )}
       </header>
       <Overall progress={progress} />
       <Facts progress={progress} samples={samples} />

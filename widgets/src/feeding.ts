@@ -1,0 +1,66 @@
+// Decides how a widget is fed: from the server, where the browser reaches the kernel's, or by the kernel.
+
+import { Api } from "./api";
+import type { Client } from "./browser";
+import { readConfig } from "./config";
+import type { Feed } from "./hub";
+import { type Channel, KernelLink } from "./kernel_link";
+import { pageClient } from "./page_client";
+
+/** The server that the kernel works on, as a browser sees it. */
+export interface KernelServer {
+  /** The path below which it is; null where there is no server. */
+  baseUrl: string | null;
+  /** Its scheme, host and port, where it is another than the one that started the kernel. */
+  origin: string | null;
+}
+
+export interface Feeding {
+  by: "server" | "kernel";
+  api: Api;
+  feed: Feed;
+  /** Where the page of the server is; null where the browser does not reach it. */
+  pageUrl: string | null;
+  close(): void;
+}
+
+export async function openFeeding(channel: Channel, server: KernelServer): Promise<Feeding> {
+  const client = sharesServer(document, location.origin, server) ? await clientOf(server) : null;
+  if (client) {
+    channel.send({ type: "direct" });
+    const pageUrl = client.api.root.replace(/api\/v1$/, "syncmon/");
+    return { by: "server", ...client, pageUrl, close: () => {} };
+  }
+  const link = new KernelLink(channel, "kernel/api/v1");
+  const api = new Api({ baseUrl: "kernel", xsrfToken: () => null, fetch: link.fetch });
+  return { by: "kernel", api, feed: link, pageUrl: null, close: () => link.close() };
+}
+
+async function clientOf({ baseUrl }: KernelServer): Promise<Client | null> {
+  try {
+    return await pageClient(baseUrl ?? "/");
+  } catch {
+    return null;
+  }
+}
+
+/** Whether this page was served by the server that the kernel works on. */
+export function sharesServer(page: Document, origin: string, server: KernelServer): boolean {
+  if (server.baseUrl === null) return false;
+  if (server.origin !== null && server.origin !== origin) return false;
+  try {
+    return withSlash(readConfig(page).baseUrl) === withSlash(server.baseUrl);
+  } catch {
+    return false; // Not a page of Jupyter's: VS Code, Colab, an export.
+  }
+}
+
+// The same path may be written with or without percent signs.
+function withSlash(path: string): string {
+  const whole = `${path.replace(/\/*$/, "")}/`;
+  try {
+    return decodeURI(whole);
+  } catch {
+    return whole;
+  }
+}

@@ -1,0 +1,119 @@
+// The widget in a cell: a task's panel and curve, above it a list where there are several.
+
+import { count, percent, short } from "../format";
+import { writePlace } from "../links";
+import type { Progress } from "../messages";
+import type { Monitor } from "../monitor";
+import { isActive } from "../states";
+import { Bar } from "./bar";
+import { Chart } from "./chart";
+import { speedOf } from "./facts";
+import { useMonitorState } from "./hooks";
+import { ErrorNotice, StaleNotice } from "./notices";
+import { Panel } from "./panel";
+import { StateMark } from "./state_mark";
+
+const rateWords = (value: number) => `${short(value)} rows/s`;
+
+export interface WidgetProps {
+  monitor: Monitor;
+  /** About one task: there is nothing to choose. */
+  single: boolean;
+  fedBy: "server" | "kernel";
+  /** Where the whole page is; null where the browser does not reach it. */
+  pageUrl: string | null;
+  onChoose: (taskId: string) => void;
+}
+
+export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProps) {
+  const state = useMonitorState(monitor);
+  const { tasks, progress, selected, samples, connection, listError } = state;
+  const listed = tasks?.map((task) => progress[task.task_id] ?? task.progress);
+  const shown = listed ?? Object.values(progress);
+  const place = selected === null ? "" : writePlace({ taskId: selected, line: null });
+  return (
+    <div class="sm-widget" data-testid="widget">
+      {!single && shown.length > 0 && (
+        <fieldset class="sm-widget-list" aria-label="Tasks">
+          {shown.map((one) => (
+            <TaskButton
+              key={one.task_id}
+              progress={one}
+              chosen={one.task_id === selected}
+              onChoose={() => onChoose(one.task_id)}
+            />
+          ))}
+        </fieldset>
+      )}
+      {selected === null ? (
+        <Nothing empty={tasks?.length === 0} />
+      ) : (
+        <Panel
+          key={selected}
+          monitor={monitor}
+          taskId={selected}
+          pageUrl={pageUrl === null ? null : `${pageUrl}${place}`}
+        />
+      )}
+      {selected === null && <StaleNotice connection={connection} />}
+      {selected === null && listError && <ErrorNotice error={listError} testId="list-error" />}
+      {samples.length > 1 && (
+        <Chart
+          title="Speed"
+          samples={samples}
+          measure={speedOf}
+          words={rateWords}
+          level={null}
+          testId="chart-speed"
+        />
+      )}
+      <p class="sm-quiet" data-testid="fed-by" data-by={fedBy}>
+        {fedBy === "server"
+          ? "Live from the server, also while the kernel is busy."
+          : "Relayed by the kernel: this browser does not reach the server. While the kernel is busy, buttons may have to wait."}
+      </p>
+    </div>
+  );
+}
+
+interface TaskButtonProps {
+  progress: Progress;
+  chosen: boolean;
+  onChoose: () => void;
+}
+
+function TaskButton({ progress, chosen, onChoose }: TaskButtonProps) {
+  const { state, name, task_id: taskId, overall_progress: value, speed } = progress;
+  return (
+    <button
+      type="button"
+      class="sm-widget-task"
+      data-testid={`task-${taskId}`}
+      aria-pressed={chosen}
+      onClick={onChoose}
+    >
+      <StateMark state={state} />
+      <span class="sm-cut">{name || taskId}</span>
+      <Bar
+        value={value}
+        state={state}
+        label={`Progress of ${name || taskId}`}
+        text={percent(value) || `${count(progress.rows_committed)} rows`}
+      />
+      <span class="sm-number">{percent(value)}</span>
+      <span class="sm-number sm-quiet sm-widget-speed">
+        {isActive(state) && speed !== null ? rateWords(speed) : ""}
+      </span>
+    </button>
+  );
+}
+
+function Nothing({ empty }: { empty: boolean }) {
+  if (!empty) return null;
+  return (
+    <p class="sm-quiet sm-pad">
+      No tasks yet. The first one:{" "}
+      <code>sm.create_task("nightly", source=…, target=…, tables=[…])</code>
+    </p>
+  );
+}

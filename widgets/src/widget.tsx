@@ -1,0 +1,105 @@
+// The widget's entry, in the shape that anywidget wants: draws a model into an element.
+
+import { render } from "preact";
+import { type Feeding, type KernelServer, openFeeding } from "./feeding";
+import { followHostTheme } from "./host_theme";
+import type { Channel } from "./kernel_link";
+import type { Progress } from "./messages";
+import { Monitor } from "./monitor";
+import pageStyle from "./page.css";
+import { Widget } from "./views/widget";
+import widgetStyle from "./widget.css";
+
+/** What the kernel knew when it made the widget: shown until there is something newer. */
+interface Known {
+  progress: Progress[];
+}
+
+interface Traits {
+  _server: KernelServer;
+  _scope: string[] | null;
+  _known: Known;
+  selected: string | null;
+  fed_by: string;
+}
+
+interface Model extends Channel {
+  get<K extends keyof Traits>(name: K): Traits[K];
+  set<K extends keyof Traits>(name: K, value: Traits[K]): void;
+  save_changes(): void;
+  on(event: string, listener: (message: unknown) => void): void;
+  off(event: string, listener: (message: unknown) => void): void;
+}
+
+interface RenderProps {
+  model: Model;
+  el: HTMLElement;
+}
+
+/** In a shadow root neither the host's style sheets nor ours reach the other's elements. */
+function ownRoot(el: HTMLElement): ShadowRoot {
+  const root = el.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(pageStyle + widgetStyle);
+  root.adoptedStyleSheets = [sheet];
+  return root;
+}
+
+function draw({ model, el }: RenderProps): () => void {
+  // Keys pressed in a field here are text, not the notebook's commands.
+  el.dataset.lmSuppressShortcuts = "true";
+  el.dataset.testid = "syncmon-widget";
+  // What anywidget gives may have a root already, when it draws again into the same element.
+  const host = el.appendChild(document.createElement("div"));
+  const root = ownRoot(host);
+  const forgetTheme = followHostTheme(host);
+  let stop: (() => void) | null = null;
+  let gone = false;
+  void openFeeding(model, model.get("_server")).then((feeding) => {
+    if (gone) feeding.close();
+    else stop = show(model, root, feeding);
+  });
+  return () => {
+    gone = true;
+    stop?.();
+    forgetTheme();
+    host.remove();
+  };
+}
+
+function show(model: Model, root: ShadowRoot, feeding: Feeding): () => void {
+  const { api, feed, by, pageUrl } = feeding;
+  const scope = model.get("_scope") ?? "all";
+  const monitor = new Monitor({ api, feed, scope });
+  for (const progress of model.get("_known").progress) monitor.learn(progress);
+  const follow = () => monitor.select(model.get("selected"));
+  follow();
+  model.on("change:selected", follow);
+  const choose = (taskId: string) => {
+    model.set("selected", taskId);
+    model.save_changes();
+    monitor.select(taskId);
+  };
+  if (model.get("fed_by") !== by) {
+    model.set("fed_by", by);
+    model.save_changes();
+  }
+  render(
+    <Widget
+      monitor={monitor}
+      single={scope !== "all" && scope.length === 1}
+      fedBy={by}
+      pageUrl={pageUrl}
+      onChoose={choose}
+    />,
+    root,
+  );
+  return () => {
+    render(null, root);
+    model.off("change:selected", follow);
+    monitor.close();
+    feeding.close();
+  };
+}
+
+export default { render: draw };
