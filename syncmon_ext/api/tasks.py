@@ -12,7 +12,7 @@ from syncmon_ext.api.operation import Operation, Route
 from syncmon_ext.model.config import parse_spec
 from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.model.task import TaskSpec
-from syncmon_ext.services.task_progress import TaskView
+from syncmon_ext.model.view import TaskView
 
 
 class NewTask(TaskSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +47,11 @@ class TasksHandler(SyncmonHandler):
         services = await self.services()
         views = await self.run(services.progress.views)
         error = await self.run(lambda: services.catalog.configuration_error)
-        told = error and ConfigurationError(code=error.code, message=error.message, hint=error.hint)
+        told = (
+            None
+            if error is None
+            else ConfigurationError(code=error.code, message=error.message, hint=error.hint)
+        )
         self.reply(Tasks(tasks=views, configuration_error=told))
 
     head = get

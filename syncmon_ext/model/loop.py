@@ -43,6 +43,7 @@ class NewLoop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: Name
     owner: Owner  # the process that runs the loop
     total: Count | None = None
+    elapsed_seconds: Seconds = 0.0  # since it began
 
 
 class LoopEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

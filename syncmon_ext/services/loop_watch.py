@@ -38,7 +38,8 @@ def end_lost(store: Store, run: Run, lease: Lease) -> None:
             return
         state, level = _end(run.state), Level.ERROR
         assert state is not None  # noqa: S101  # every state that is watched can end
-        shown, error = UnitState.FAILED, (KERNEL_LOST, _MESSAGE, _HINT)
+        error: tuple[str, str, str] | None = (KERNEL_LOST, _MESSAGE, _HINT)
+        shown = UnitState.FAILED
         if state is State.STOPPED:
             shown, error, level = UnitState.STOPPED, None, Level.INFO
         runs.set_state(connection, run.run_id, state, error=error, finished=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,7 @@ from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 
 MOST_LOOPS: Final = 1_000  # active at a time under one name
+LONGEST_AGO: Final = 31_536_000.0  # a year: what began earlier began then
 LONGEST_TEXT: Final = 255
 LARGEST_PID: Final = 2**31 - 1
 
@@ -81,6 +83,7 @@ class TaskLoop:
                 name=name,
                 total=loop.total,
                 owner=loop.owner,
+                started_at=utc_now() - timedelta(seconds=min(loop.elapsed_seconds, LONGEST_AGO)),
             )
             size = "" if loop.total is None else f": {loop.total:,} iterations"
             _say(connection, task_id, loop.run_id, Level.INFO, f"started{size}")

@@ -10,26 +10,13 @@ from syncmon_ext.model.errors import RunNotFound
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import RunSummary
 from syncmon_ext.model.sample import HistorySample
-from syncmon_ext.model.state import State
-from syncmon_ext.model.task import Kind, Task, TaskSpec
+from syncmon_ext.model.task import Task
+from syncmon_ext.model.view import TaskView
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.store import runs, samples, snapshots, tasks
 from syncmon_ext.store.store import Store
 
 ALL_RUNS = 1_000_000  # more than a task will ever have
-
-
-class TaskView(msgspec.Struct, frozen=True, kw_only=True):
-    """A task with its state and its progress: in a list without units."""
-
-    task_id: str
-    kind: Kind
-    name: str
-    origin: str
-    read_only: bool
-    spec: TaskSpec | None
-    state: State
-    progress: Progress
 
 
 class TaskProgress:

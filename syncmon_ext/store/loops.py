@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,6 @@ from syncmon_ext.model.run import Lease, Owner, Run
 from syncmon_ext.model.state import State, UnitState
 from syncmon_ext.store import runs
 from syncmon_ext.store import tasks as task_rows
-from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.schema import runs as run_table
 from syncmon_ext.store.schema import tasks as task_table
 from syncmon_ext.store.units import create_units, pending_unit, save_units, units_of_run
@@ -27,6 +27,7 @@ def begin(
     name: str,
     total: int | None,
     owner: Owner,
+    started_at: datetime,
 ) -> None:
     """Begin a run of a loop whose task is there: one unit, running, owned by its process."""
     runs.create_run(
@@ -39,13 +40,13 @@ def begin(
         total_tables=1,
     )
     runs.acquire(connection, run_id, FIRST_TOKEN - 1, owner)
-    runs.update_run(connection, run_id, rows_total=total)
+    runs.update_run(connection, run_id, rows_total=total, started_at=started_at)
     unit = msgspec.structs.replace(
         pending_unit(name, name, name),
         state=UnitState.RUNNING,
         attempt=1,
         rows_total=total,
-        started_at=utc_now(),
+        started_at=started_at,
     )
     create_units(connection, run_id, [unit])
     task_rows.set_newest_run(connection, task_id, run_id)

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from syncmon_ext.model.state import State
+from syncmon_widgets import LoopHandler, TaskStopped, track
+from syncmon_widgets.session import Session
+from tests.widgets.conftest import until
+
+Settle = Callable[[], None]
+
+
+def messages(session: Session, task_id: str) -> list[tuple[str, str]]:
+    logs = session.task(task_id).logs()
+    return list(zip(logs["level"], logs["message"], strict=True))
+
+
+def endless() -> Iterator[int]:
+    number = 0
+    while True:
+        time.sleep(0.002)
+        yield number
+        number += 1
+
+
+def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[BaseException]]:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, raised
+
+
+def test_items_pass_unchanged(session: Session, settled: Settle) -> None:
+    assert list(track([3, "a", None], "cleaning")) == [3, "a", None]
+    assert list(track(iter([]), "empty")) == []
+    settled()
+    seen = session.task("cleaning").read()
+    assert (seen.kind, seen.state) == ("loop", State.COMPLETED)
+    assert (seen.progress.rows_committed, seen.progress.rows_total) == (3, 3)
+    assert session.task("empty").read().progress.rows_committed == 0
+
+
+def test_length_is_that_of_the_iterable() -> None:
+    assert len(track(range(7), "a")) == 7
+    assert len(track(iter(range(7)), "a")) == 7
+    assert len(track((x for x in ()), "a", total=3)) == 3
+    with pytest.raises(TypeError, match="unknown"):
+        len(track((x for x in ()), "a"))
+    with pytest.raises(ValueError, match="empty"):
+        track([1], " ")
+    with pytest.raises(ValueError, match="total"):
+        track("a", total=-1)
+
+
+def test_break_is_no_failure(session: Session, settled: Settle) -> None:
+    for row in track(range(10), "cleaning"):
+        if row == 4:
+            break
+    settled()
+    assert session.task("cleaning").state is State.COMPLETED
+    assert messages(session, "cleaning")[-1] == (
+        "success",
+        "completed: 4 iterations of 10: the loop was left",
+    )
+
+
+def test_exception_in_the_body_fails_the_loop(session: Session, settled: Settle) -> None:
+    with pytest.raises(ZeroDivisionError):
+        for row in track([2, 1, 0], "cleaning"):
+            1 / row
+    settled()
+    seen = session.task("cleaning").read().progress
+    assert seen.state is State.FAILED
+    assert seen.rows_committed == 2
+    assert "1 / row" in str(seen.error) or "ZeroDivisionError" in str(seen.error)
+
+
+def test_exception_of_the_iterable_fails_the_loop(session: Session, settled: Settle) -> None:
+    def rows() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk"):
+        list(track(rows(), "cleaning"))
+    settled()
+    assert session.task("cleaning").read().progress.error == "OSError: the disk is gone"
+
+
+def test_with_knows_its_exception(session: Session, settled: Settle) -> None:
+    with pytest.raises(RuntimeError), track(range(5), "cleaning") as loop:
+        for row in loop:
+            loop.log(f"row {row}", "warning")
+            if row == 2:
+                raise RuntimeError("no luck")
+    settled()
+    seen = session.task("cleaning").read().progress
+    assert (seen.error, seen.rows_committed) == ("RuntimeError: no luck", 2)
+    said = messages(session, "cleaning")
+    assert [entry for entry in said if entry[0] == "warning"] == [
+        ("warning", f"row {row}") for row in range(3)
+    ]
+
+
+def test_updates_from_many_threads_are_all_counted(session: Session, settled: Settle) -> None:
+    with track("threads", total=4_000) as loop:
+        threads = [
+            threading.Thread(target=lambda: [loop.update() for _ in range(1_000)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert loop.done == 4_000
+    settled()
+    assert session.task("threads").read().progress.rows_committed == 4_000
+
+
+def test_iterating_again_is_another_run(session: Session, settled: Settle) -> None:
+    loop = track([1, 2], "cleaning")
+    assert list(loop) == list(loop) == [1, 2]
+    settled()
+    assert len(session.task("cleaning").runs()) == 2
+
+
+def test_pause_holds_the_loop_and_start_lets_it_go_on(session: Session) -> None:
+    done: list[int] = []
+    leave = threading.Event()
+
+    def work() -> None:
+        for number in track(endless(), "cleaning"):
+            done.append(number)
+            if leave.is_set():
+                break
+
+    thread, raised = in_thread(work)
+    task = until(lambda: session.tasks() and session.task("cleaning"))
+    until(lambda: done)
+    asked = time.monotonic()
+    task.pause()
+    assert task.wait(timeout=5) is State.PAUSED
+    assert time.monotonic() - asked < 2
+    held, elapsed = len(done), task.read().progress.elapsed_seconds
+    time.sleep(1.2)  # two reports later
+    assert len(done) == held
+    seen = task.read().progress
+    assert seen.rows_committed == held
+    assert seen.elapsed_seconds == pytest.approx(elapsed, abs=0.05), "pauses do not count"
+    task.start()
+    until(lambda: len(done) > held)
+    leave.set()
+    thread.join(5)
+    assert raised == []
+    assert task.wait(timeout=5) is State.COMPLETED
+    assert done == list(range(len(done))), "no item is lost or repeated"
+
+
+@pytest.mark.parametrize("first_pause", [False, True])
+def test_stop_raises_in_the_loop(session: Session, first_pause: bool) -> None:
+    def work() -> None:
+        for _ in track(endless(), "cleaning"):
+            pass
+
+    thread, raised = in_thread(work)
+    task = until(lambda: session.tasks() and session.task("cleaning"))
+    if first_pause:
+        task.pause()
+        assert task.wait(timeout=5) is State.PAUSED
+    asked = time.monotonic()
+    task.stop()
+    thread.join(5)
+    assert time.monotonic() - asked < 2
+    assert [type(error) for error in raised] == [TaskStopped]
+    assert "cleaning was stopped after" in str(raised[0])
+    assert task.wait(timeout=5) is State.STOPPED
+
+
+def test_stop_raises_in_update(session: Session) -> None:
+    def work() -> None:
+        with track("training") as loop:
+            while True:
+                time.sleep(0.005)
+                loop.update(3)
+
+    thread, raised = in_thread(work)
+    until(lambda: session.tasks() and session.task("training")).stop()
+    thread.join(5)
+    assert [type(error) for error in raised] == [TaskStopped]
+
+
+def test_async_loop_is_tracked_paused_and_stopped(session: Session, settled: Settle) -> None:
+    beats: list[float] = []
+
+    async def rows() -> AsyncIterator[int]:
+        for number in range(100_000):
+            await asyncio.sleep(0.002)
+            yield number
+
+    async def beat() -> None:
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    async def work() -> int:
+        beating = asyncio.create_task(beat())
+        last = -1
+        try:
+            async for last in track(rows(), "async"):
+                pass
+        except TaskStopped:
+            return last
+        finally:
+            beating.cancel()
+        return -2
+
+    found: list[int] = []
+    thread, raised = in_thread(lambda: found.append(asyncio.run(work())))
+    task = until(lambda: session.tasks() and session.task("async"))
+    task.pause()
+    assert task.wait(timeout=5) is State.PAUSED
+    before = len(beats)
+    until(lambda: len(beats) > before + 20), "the event loop goes on"
+    task.start()
+    task.stop()
+    thread.join(5)
+    assert raised == []
+    assert found[0] > 0
+    settled()
+    assert task.state is State.STOPPED
+    assert session.task("async").read().progress.rows_committed == found[0] + 1
+
+
+def test_async_body_that_fails(session: Session, settled: Settle) -> None:
+    async def rows() -> AsyncIterator[int]:
+        for number in range(9):
+            yield number
+
+    async def work(limit: int | None) -> None:
+        async for row in track(rows(), "async", total=9):
+            if row == limit:
+                break
+            if row == 5:
+                raise ValueError("five")
+
+    asyncio.run(work(3))
+    settled()
+    assert session.task("async").state is State.COMPLETED
+    with pytest.raises(ValueError, match="five"):
+        asyncio.run(work(None))
+    settled()
+    assert session.task("async").state is State.FAILED
+    assert session.task("async").read().progress.rows_committed == 5
+
+
+def test_short_loops_inside_another_are_not_shown(session: Session, settled: Settle) -> None:
+    for _ in track(range(50), "outer"):
+        for _ in track(range(20), "inner"):
+            pass
+    settled()
+    assert [task.task_id for task in session.tasks()] == ["outer"]
+
+
+def test_long_loop_inside_another_is_shown(session: Session, settled: Settle) -> None:
+    for _ in track(range(2), "outer"):
+        for _ in track(range(8), "inner"):
+            time.sleep(0.1)
+    settled()
+    assert [task.task_id for task in session.tasks()] == ["inner", "outer"]
+    assert len(session.task("inner").runs()) == 2
+
+
+def test_log_records_go_to_the_innermost_loop(session: Session, settled: Settle) -> None:
+    logger = logging.Logger("etl")
+    logger.addHandler(LoopHandler())
+    logger.warning("outside any loop")
+    for number in track(range(2), "cleaning"):
+        logger.error("row %d is odd\x1b[0m", number)
+        logger.debug("not wanted")
+    settled()
+    assert messages(session, "cleaning")[1:3] == [
+        ("error", "row 0 is odd"),
+        ("error", "row 1 is odd"),
+    ]
+
+
+def test_many_entries_arrive_whole_and_in_order(session: Session, settled: Settle) -> None:
+    with track("chatty") as loop:
+        for number in range(3_000):
+            loop.log(f"line {number} " + "ü" * (5_000 if number % 500 == 0 else 0))
+    settled()
+    said = [m.split(" ")[1] for _, m in messages(session, "chatty") if m.startswith("line")]
+    assert said == [str(number) for number in range(3_000)]
+
+
+def test_loop_without_store_runs_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from syncmon_ext.model.errors import InvalidConfig
+    from syncmon_widgets import reporter as reporters
+
+    def nowhere() -> Any:
+        raise InvalidConfig("there is no such place")
+
+    mine = reporters.Reporter(nowhere)
+    monkeypatch.setattr(reporters, "_reporter", mine)
+    assert list(track(range(3), "cleaning")) == [0, 1, 2]
+    until(lambda: not mine._known and not mine._new)
+    assert "there is no such place" in caplog.text
+    mine.close()
+
+
+PROGRAM = """
+import sys
+from syncmon_widgets import track
+if sys.argv[1] == "comprehension":
+    [1 / x for x in track([2, 1, 0], "script")]
+if sys.argv[1] == "for":
+    for x in track([2, 1, 0], "script"):
+        1 / x
+if sys.argv[1] == "exit":
+    steps = iter(track([2, 1, 0], "script"))
+    next(steps)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("for", "ZeroDivisionError: division by zero"),
+        ("comprehension", "ZeroDivisionError: division by zero"),
+        ("exit", "the program ended before the loop did"),
+    ],
+)
+def test_script_that_ends_has_reported(session: Session, how: str, error: str) -> None:
+    """The environment names the test's own store."""
+    with contextlib.suppress(subprocess.CalledProcessError):
+        subprocess.run([sys.executable, "-c", PROGRAM, how], check=True, capture_output=True)
+    assert session.task("script").read().progress.error == error

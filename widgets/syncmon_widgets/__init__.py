@@ -1,0 +1,48 @@
+"""syncmon in notebooks: connect to tasks, show and steer them, and track loops of your own.
+
+    from syncmon_widgets import connect, track
+
+Importing this package imports nothing else: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from syncmon_widgets.log_handler import LoopHandler
+    from syncmon_widgets.loop import track
+    from syncmon_widgets.monitor import Monitor
+    from syncmon_widgets.session import connect
+    from syncmon_widgets.stopped import TaskStopped
+
+__all__ = ["LoopHandler", "Monitor", "TaskStopped", "connect", "load_ipython_extension", "track"]
+
+_HOMES: Final = {
+    "LoopHandler": "syncmon_widgets.log_handler",
+    "Monitor": "syncmon_widgets.monitor",
+    "TaskStopped": "syncmon_widgets.stopped",
+    "connect": "syncmon_widgets.session",
+    "track": "syncmon_widgets.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext syncmon_widgets``: the magics ``%syncmon`` and ``%%syncmon``."""
+    from syncmon_widgets.magics import SyncmonMagics
+
+    shell.register_magics(SyncmonMagics)

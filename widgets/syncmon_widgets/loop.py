@@ -1,0 +1,316 @@
+"""``track``: any loop, monitored and steered like a task."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import traceback
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextvars import ContextVar
+from types import GeneratorType, TracebackType
+from typing import Any, Final, Generic, TypeVar, overload
+
+from syncmon_ext.model.log import Level
+from syncmon_ext.model.loop import LONGEST_NAME, Phase
+from syncmon_widgets.loop_exit import departure, last_line, listen, on_error
+from syncmon_widgets.loop_run import LoopRun
+from syncmon_widgets.reporter import Reporter, reporter
+from syncmon_widgets.stopped import TaskStopped
+
+T = TypeVar("T")
+_NOTHING: Final = object()
+_LOOK_SECONDS: Final = 0.2  # how soon a paused `async for` hears that it may go on
+
+_active: ContextVar[tuple[LoopRun, ...]] = ContextVar("syncmon_loops", default=())
+
+
+@overload
+def track(iterable: str, name: None = None, *, total: int | None = None) -> Loop[Any]: ...
+
+
+@overload
+def track(
+    iterable: Iterable[T] | AsyncIterable[T], name: str | None = None, *, total: int | None = None
+) -> Loop[T]: ...
+
+
+def track(iterable: Any, name: str | None = None, *, total: int | None = None) -> Loop[Any]:
+    """Show a loop as a task: on the page, in the log, in pandas, with Pause and Stop.
+
+        for row in track(rows, "cleaning"): …
+        async for row in track(rows, "cleaning"): …
+        with track("training", total=100) as loop: loop.update(10)
+
+    ``total`` is the number of iterations where ``len`` does not tell it. Pause holds the loop before its
+    next iteration; Stop raises TaskStopped there. A loop inside another one is shown if it takes
+    longer than half a second.
+    """
+    if isinstance(iterable, str) and name is None:
+        return Loop(None, iterable, total)
+    if total is None:
+        hint = operator.length_hint(iterable, -1)
+        total = None if hint < 0 else hint
+    return Loop(iterable, name or "loop", total)
+
+
+class Loop(Generic[T]):
+    """A loop that reports itself: iterate over it, or use it as a context manager.
+
+    As a context manager around a ``for`` it is one run, whose exceptions are known exactly. Iterated
+    again, it is a new run of the same task.
+    """
+
+    def __init__(
+        self,
+        iterable: Iterable[T] | AsyncIterable[T] | None,
+        name: str,
+        total: int | None,
+        *,
+        through: Reporter | None = None,
+    ) -> None:
+        name = name.strip()[:LONGEST_NAME]
+        if not name:
+            raise ValueError("the name of a loop is empty; give it one")
+        if total is not None and total < 0:
+            raise ValueError(f"total is {total}: it is a number of iterations")
+        self.name = name
+        self.total = total
+        self._iterable = iterable
+        self._reporter = through or reporter()
+        self._run: LoopRun | None = None
+        self._inside = False  # a with statement
+
+    def __repr__(self) -> str:
+        run = self._run
+        done = "" if run is None else f", {run.done:,} done, {run.phase}"
+        return f"<loop {self.name!r}{done}>"
+
+    @property
+    def task_id(self) -> str | None:
+        """The id of the task that shows the loop; None before it was reported first."""
+        return self._run.task_id if self._run else None
+
+    @property
+    def run(self) -> LoopRun | None:
+        """The present run, or the last one; None before the first."""
+        return self._run
+
+    @property
+    def done(self) -> int:
+        """Iterations done in the present run, or the last one."""
+        return self._run.done if self._run else 0
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def update(self, n: int = 1) -> None:
+        """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused."""
+        self._running().add(n)
+
+    def log(self, message: str, level: str = "info") -> None:
+        """Add a line to the task's log; ``level`` is info, success, warning or error."""
+        self._running().say(Level(level), message)
+
+    def note(self, text: str | None) -> None:
+        """Say what the loop is at: it stands beside the bar."""
+        self._running().note = text[:LONGEST_NAME] if text else None
+
+    def _running(self) -> LoopRun:
+        if self._run is None:
+            raise RuntimeError(f"loop {self.name!r} has not begun: iterate over it, or use `with`")
+        return self._run
+
+    def begin(self) -> None:
+        """Begin a run, as ``with`` does; for programs that call ``end`` themselves."""
+        self._run = run = self._reporter.begin(self.name, self.total, nested=bool(_active.get()))
+        _active.set((*_active.get(), run))
+        listen()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run, as ``with`` does."""
+        finish(self._running(), error)
+
+    # -- with ------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Loop[T]:
+        self.begin()
+        self._inside = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._inside = False
+        self.end(error)
+
+    async def __aenter__(self) -> Loop[T]:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    # -- for -------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self.total is None:
+            raise TypeError(f"the length of loop {self.name!r} is unknown")
+        return self.total
+
+    def __bool__(self) -> bool:
+        return True  # a loop of no iterations is a loop
+
+    def __iter__(self) -> Iterator[T]:
+        if not isinstance(self._iterable, Iterable):
+            raise TypeError(f"loop {self.name!r} has nothing to iterate over; use it in a `with`")
+        if self._inside:
+            return _steps(self._running(), self._iterable)
+        return counted(self._begun, self._iterable)
+
+    def _begun(self) -> LoopRun:
+        self.begin()
+        return self._running()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        if not isinstance(self._iterable, AsyncIterable):
+            raise TypeError(f"loop {self.name!r} has nothing to `async for` over")
+        return _AsyncSteps(self, self._iterable, whole=not self._inside)
+
+
+def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
+    """The items of a loop that is one run, from ``begin`` to however it is left."""
+    run = begin()
+    item: Any = _NOTHING
+    try:
+        # As in _steps: a generator inside a generator would cost as much once more.
+        for run.done, item in enumerate(iterable, run.done):  # noqa: B020  # it counts, in place
+            yield item
+            if run.gate:
+                _hold(run)
+        if item is not _NOTHING:
+            run.done += 1
+    except GeneratorExit:
+        left = departure(sys._getframe(1))
+        run.end(Phase.COMPLETED if left is None else Phase.FAILED, departure=left)
+        raise
+    except BaseException as error:
+        finish(run, error)
+        raise
+    else:
+        finish(run, None)
+    finally:
+        _leave(run)
+
+
+def _steps(run: LoopRun, iterable: Iterable[T]) -> Iterator[T]:
+    """The items inside a ``with``. On the way, one attribute is written and one is read."""
+    item: Any = _NOTHING
+    for run.done, item in enumerate(iterable, run.done):  # noqa: B020  # it counts, in place
+        yield item
+        if run.gate:
+            _hold(run)
+    if item is not _NOTHING:
+        run.done += 1
+
+
+def _hold(run: LoopRun) -> None:
+    run.done += 1  # the body of this iteration is done
+    run.hold()
+
+
+class _AsyncSteps(AsyncIterator[T]):
+    """The items of an ``async for``, counted."""
+
+    def __init__(self, loop: Loop[T], iterable: AsyncIterable[T], *, whole: bool) -> None:
+        self._loop = loop
+        self._items = aiter(iterable)
+        self._whole = whole
+        self._begun = False
+        self._in_body = False
+
+    def __aiter__(self) -> _AsyncSteps[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._whole and not self._begun:
+            self._loop.begin()
+        self._begun = True
+        run = self._loop._running()
+        if self._in_body:
+            run.done += 1
+            self._in_body = False
+        try:
+            if run.gate:
+                import asyncio
+
+                while not run.may_go_on():
+                    await asyncio.to_thread(run.wait, _LOOK_SECONDS)
+            item = await anext(self._items)
+        except StopAsyncIteration:
+            if self._whole:
+                self._loop.end()
+            raise
+        except BaseException as error:
+            if self._whole:
+                self._loop.end(error)
+            raise
+        self._in_body = True
+        return item
+
+    def __del__(self) -> None:
+        if not self._whole or not self._begun:
+            return
+        run = self._loop._running()
+        if run.ended:
+            return
+        left = departure(sys._getframe(1))
+        run.end(Phase.COMPLETED if left is None else Phase.FAILED, departure=left)
+        _leave(run)
+
+
+def finish(run: LoopRun, error: BaseException | None) -> None:
+    """End a run: completed, stopped or failed."""
+    if error is None:
+        run.end(Phase.COMPLETED)
+    elif isinstance(error, TaskStopped):
+        run.end(Phase.STOPPED)
+    else:
+        run.end(Phase.FAILED, last_line(error))
+    _leave(run)
+
+
+def _fail_held(error: BaseException) -> None:
+    """End the loops whose items a traceback holds.
+
+    A comprehension or a generator keeps its iterator in a variable, and the traceback keeps that:
+    such a loop is not told that it is over.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for value in frame.f_locals.values():
+            if isinstance(value, GeneratorType) and value.gi_code is counted.__code__:
+                inner = value.gi_frame
+                run = inner.f_locals.get("run") if inner is not None else None
+                if isinstance(run, LoopRun):
+                    finish(run, error)
+
+
+on_error(_fail_held)
+
+
+def _leave(run: LoopRun) -> None:
+    _active.set(tuple(other for other in _active.get() if other is not run))
+
+
+def innermost() -> LoopRun | None:
+    """The innermost loop that is active here; in a thread of its own, the newest of the program."""
+    mine = [run for run in _active.get() if not run.ended]
+    return mine[-1] if mine else reporter().newest()
+
+
+__all__ = ["Loop", "TaskStopped", "innermost", "track"]

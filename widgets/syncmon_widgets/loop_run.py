@@ -1,0 +1,168 @@
+"""One execution of a loop: what it shares with the thread that reports it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from syncmon_ext.model.log import Level, clean_message
+from syncmon_ext.model.loop import LoopEntry, Phase
+from syncmon_ext.model.state import State
+from syncmon_widgets.loop_exit import Departure
+from syncmon_widgets.stopped import TaskStopped
+
+KEEP_ENTRIES: Final = 10_000  # held back while nobody takes them; more would be memory
+
+_HOLD: Final = frozenset({State.PAUSING, State.PAUSED})
+ENDS: Final = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.STOPPED})
+
+
+class LoopRun:
+    """Counts in the loop's thread and is read by the reporter's, without a lock on the way.
+
+    ``done`` is the number of iterations done; ``gate`` says that the loop must look at its orders.
+    """
+
+    __slots__ = (
+        "_began",
+        "_changed",
+        "_held",
+        "_held_since",
+        "_lock",
+        "_turned",
+        "departure",
+        "done",
+        "dropped",
+        "entries",
+        "error",
+        "gate",
+        "heard",
+        "name",
+        "note",
+        "order",
+        "phase",
+        "run_id",
+        "task_id",
+        "total",
+    )
+
+    def __init__(self, name: str, total: int | None, changed: Callable[[], None]) -> None:
+        self.name = name
+        self.total = total
+        self.run_id = uuid.uuid4().hex
+        self.task_id: str | None = None  # known once the loop is registered
+        self.done = 0
+        self.gate = False
+        self.order = State.RUNNING
+        self.phase = Phase.RUNNING
+        self.note: str | None = None
+        self.error: str | None = None
+        self.departure: Departure | None = None
+        self.entries: deque[LoopEntry] = deque()
+        self.heard: Callable[[State], None] | None = None  # called in the reporter's thread
+        self.dropped = 0  # entries that found no room
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._turned = threading.Event()
+        self._began = time.monotonic()
+        self._held = 0.0
+        self._held_since: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loop is over."""
+        return self.phase in ENDS
+
+    def elapsed_seconds(self) -> float:
+        """Seconds since the loop began, pauses excluded."""
+        since = self._held_since
+        now = time.monotonic() if since is None else since
+        return max(0.0, now - self._began - self._held)
+
+    # -- in the loop's thread --------------------------------------------------------------------
+
+    def add(self, count: int) -> None:
+        """Count ``count`` iterations more; from any thread."""
+        with self._lock:
+            self.done += count
+        if self.gate:
+            self.hold()
+
+    def hold(self) -> None:
+        """Do what was ordered: wait until the loop may go on; raises TaskStopped."""
+        while not self.may_go_on():
+            self._turned.wait()
+
+    def may_go_on(self) -> bool:
+        """Whether the loop may go on now; where not, it is shown as paused. Raises TaskStopped."""
+        self._turned.clear()
+        order = self.order
+        if order is State.STOPPING:
+            self._resume()
+            raise TaskStopped(
+                f"{self.name} was stopped after {self.done:,} iterations",
+                hint="run it again to begin anew",
+            )
+        if order in _HOLD and self.phase in (Phase.RUNNING, Phase.WAITING):
+            with self._lock:
+                if self._held_since is None:
+                    self._held_since = time.monotonic()
+                    self.phase = Phase.WAITING
+            self._changed()
+            return False
+        self._resume()
+        self.gate = False
+        if self.order is not order:  # a new order came in between
+            self.gate = True
+            return self.may_go_on()
+        return True
+
+    def wait(self, seconds: float) -> None:
+        """Wait for new orders, at most so long."""
+        self._turned.wait(seconds)
+
+    def _resume(self) -> None:
+        with self._lock:
+            if self._held_since is not None:
+                self._held += time.monotonic() - self._held_since
+                self._held_since = None
+                if self.phase is Phase.WAITING:
+                    self.phase = Phase.RUNNING
+
+    def say(self, level: Level, message: str) -> None:
+        """Add an entry to the loop's log."""
+        if len(self.entries) >= KEEP_ENTRIES:
+            self.dropped += 1
+            return
+        message = clean_message(message)
+        self.entries.append(LoopEntry(level=level, message=message, time=datetime.now(UTC)))
+
+    def end(
+        self, phase: Phase, error: str | None = None, departure: Departure | None = None
+    ) -> None:
+        """The loop is over."""
+        if self.ended:
+            return
+        self._resume()
+        if self._held_since is None:  # the clock stops here
+            self._held_since = time.monotonic()
+        self.error, self.departure = error, departure
+        self.phase = phase
+        self._changed()
+
+    # -- in the reporter's thread ----------------------------------------------------------------
+
+    def tell(self, order: State) -> None:
+        """Give the loop its orders."""
+        if order is self.order:
+            return
+        self.order = order
+        if self.heard is not None:
+            self.heard(order)
+        self.gate = True
+        self._turned.set()
