@@ -438,6 +438,7 @@ def test_client_that_does_not_read_is_closed_and_harms_nobody(tmp_path: Path) ->
             def write() -> None:
                 while not stop.is_set():
                     run.write(*("x" * 8_000 for _ in range(30)))
+                    stop.wait(0.2)
 
             writer = threading.Thread(target=write)
             writer.start()
