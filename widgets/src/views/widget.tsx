@@ -34,7 +34,7 @@ export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProp
   return (
     <div class="sm-widget" data-testid="widget">
       {!single && shown.length > 0 && (
-        <fieldset class="sm-widget-list" aria-label="Tasks">
+        <div class="sm-widget-list" role="group" aria-label="Tasks">
           {shown.map((one) => (
             <TaskButton
               key={one.task_id}
@@ -43,7 +43,7 @@ export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProp
               onChoose={() => onChoose(one.task_id)}
             />
           ))}
-        </fieldset>
+        </div>
       )}
       {selected === null ? (
         <Nothing empty={tasks?.length === 0} />
@@ -57,7 +57,7 @@ export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProp
       )}
       {selected === null && <StaleNotice connection={connection} />}
       {selected === null && listError && <ErrorNotice error={listError} testId="list-error" />}
-      {samples.length > 1 && (
+      {samples.some(({ speed }) => speed !== null) && (
         <Chart
           title="Speed"
           samples={samples}
