@@ -4,9 +4,15 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
+INTERRUPTED = 130  # as a shell counts a command that was interrupted
+
 
 def main() -> None:
     """Run the command in ``sys.argv`` and exit with its code."""
-    from syncmon_ext.cli.program import run
+    try:
+        from syncmon_ext.cli.program import run
 
-    raise SystemExit(run())
+        code = run()
+    except KeyboardInterrupt:  # while a slow disk still loads the modules
+        code = INTERRUPTED
+    raise SystemExit(code)

@@ -171,6 +171,14 @@ def _unit_rows(units: Iterable[UnitRuntime], progress: Progress) -> list[Rendera
     return [*rows, table] if table.row_count else rows
 
 
+def _unit_count(unit: UnitRuntime, waiting: bool) -> str:
+    if unit.state is UnitState.COMPLETED:
+        return words.plural(unit.rows_committed, "row")
+    if waiting and unit.rows_total is None:
+        return ""
+    return words.rows_of(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate)
+
+
 def _unit_name(unit: UnitRuntime) -> str:
     target = "" if unit.table == unit.target_table else f" → {unit.target_table}"
     return clean_message(f"{unit.table}{target}")

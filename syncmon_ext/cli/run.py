@@ -68,6 +68,7 @@ def run_task(bench: Workbench, task: str, *, fresh: bool, only_failed: bool = Fa
         after = newest_seq(bench, task)
         note = _started(bench, task, fresh=fresh, only_failed=only_failed)
         view = view_for(stdout_console(), way(bench, task))
+        pausing = PauseOnInterrupt(bench, task, interrupts, view)
         try:
             with view:
                 if note:
@@ -78,12 +79,12 @@ def run_task(bench: Workbench, task: str, *, fresh: bool, only_failed: bool = Fa
                     view,
                     after=after,
                     ends=lambda progress: progress.state in RESTS,
-                    each_turn=PauseOnInterrupt(bench, task, interrupts, view),
+                    each_turn=pausing,
                 )
         except Left:
-            click.echo(
-                f"Left: the copy goes on without this command.\n  see {bench.command('status', task)}"
-            )
+            until = " until it has paused" if pausing.acknowledged else ", and is not paused"
+            click.echo(f"Left: the copy goes on without this command{until}")
+            click.echo(f"  see {bench.command('status', task)}")
             return 1
     click.echo(_result(bench, task, progress))
     return 0 if progress.state is State.COMPLETED and not progress.failed_tables else 1
@@ -108,14 +109,16 @@ class PauseOnInterrupt:
         self._bench, self._task = bench, task
         self._interrupts, self._view = interrupts, view
         self._asked = False
+        self.acknowledged = False  # the pause is in the store
 
     def __call__(self) -> None:
         if self._asked or not self._interrupts.count:
             return
         self._asked = True
-        self._view.say("Pausing… press Ctrl-C again to leave at once; the copy then goes on.")
+        self._view.say("Pausing… Ctrl-C again leaves at once")
         try:
             self._bench.control.pause(self._task)
+            self.acknowledged = True
         except WrongState as error:  # it has ended, or stops: that is shown in a moment
             self._view.say(f"! {error.message}")
 
