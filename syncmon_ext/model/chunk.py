@@ -11,6 +11,16 @@ import msgspec
 KeyValue = list[Any]
 
 
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of ``incremental`` reads: ``low <= cursor <= high``, fixed when the unit begins.
+
+    ``low`` None = from the start; ``high`` None = the cursor has no value: nothing is read.
+    """
+
+    low: KeyValue | None
+    high: KeyValue | None
+
+
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """The range ``(low, high]`` of a unit's key; low None = open below, high None = open above."""
 

@@ -162,11 +162,17 @@ def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
             f'{join(path, "direct")}: needs mode = "append"',
             hint="remove direct, or change the mode",
         )
+    if spec.lag_seconds and spec.mode is not Mode.INCREMENTAL:
+        raise InvalidConfig(
+            f'{join(path, "lag_seconds")}: needs mode = "incremental"',
+            hint="remove lag_seconds, or change the mode",
+        )
     units: dict[str, int] = {}
     targets: dict[tuple[str | None, str], int] = {}
     for index, table in enumerate(spec.table_specs()):
         place = f"{tables}[{index}]"
         _check_table(table, place)
+        _check_cursor(spec, table, place)
         target = (table.target_schema, table.target or table.name)
         for seen, what, mark in (
             (units.setdefault(table.unit_id, index), "the table", table.unit_id),
@@ -187,7 +193,7 @@ def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
 
 
 def _check_table(table: TableSpec, path: str) -> None:
-    for field in ("name", "schema", "target", "target_schema"):
+    for field in ("name", "schema", "cursor", "target", "target_schema"):
         value = getattr(table, field)
         if value is not None and (not value.strip() or "\0" in value):
             raise InvalidConfig(f"{join(path, field)}: {shown(value)} names nothing")
@@ -205,6 +211,20 @@ def _check_table(table: TableSpec, path: str) -> None:
             raise InvalidConfig(f"{join(path, field)}: names column {shown(twice)} twice")
     for column, condition in table.where.items():
         _check_condition(condition, f"{join(path, 'where')}.{column}")
+
+
+def _check_cursor(spec: TaskSpec, table: TableSpec, path: str) -> None:
+    incremental = spec.mode is Mode.INCREMENTAL
+    if incremental and table.cursor is None:
+        raise InvalidConfig(
+            f'{path}: mode = "incremental" needs a cursor',
+            hint=f'write {{ name = {shown(table.name)}, cursor = "updated_at" }}, or use mode = "merge"',
+        )
+    if not incremental and table.cursor is not None:
+        raise InvalidConfig(
+            f'{join(path, "cursor")}: needs mode = "incremental"',
+            hint="remove cursor, or change the mode",
+        )
 
 
 def _check_condition(condition: object, path: str) -> None:

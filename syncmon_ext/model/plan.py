@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from syncmon_ext.model.chunk import Window
 from syncmon_ext.model.task import Mode
 
 
@@ -53,7 +54,8 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``chunk_method`` is ``key`` (ranges of ``key``), ``rowid``/``ctid`` (the physical order, within one
     snapshot) or ``whole`` (one chunk). ``swap`` is ``create`` (the target does not exist), ``rename``,
-    ``move`` (rows are moved so that what hangs on the table survives) or ``direct`` (no staging).
+    ``move`` (rows are moved so that what hangs on the table survives), ``merge`` (rows are inserted or
+    updated by ``merge_key``) or ``direct`` (no staging).
     """
 
     unit_id: str
@@ -70,6 +72,15 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     mode: Mode = Mode.REPLACE
     direct: bool = False
+    merge_key: list[str] = []
+    merge_collations: list[
+        str | None
+    ] = []  # of the target's unique index on the key; None: its own
+    cursor: str | None = None
+    cursor_type: str = ""
+    lag_seconds: float = 0.0
+    scope: str = ""  # names the rows that a watermark speaks of: source, table, filter, columns
+    window: Window | None = None  # of incremental: set when the unit begins
     create_sql: str | None = None  # the source's own statement, where both sides speak one dialect
     indexes: list[IndexPlan] = []
     foreign_keys: list[ForeignKeyPlan] = []

@@ -16,6 +16,13 @@ class Mode(StrEnum):
 
     REPLACE = "replace"
     APPEND = "append"
+    MERGE = "merge"  # all rows of the source, inserted or updated by key
+    INCREMENTAL = "incremental"  # the same for the rows that a cursor says are new
+
+    @property
+    def merges(self) -> bool:
+        """True where rows are inserted or updated by key."""
+        return self in (Mode.MERGE, Mode.INCREMENTAL)
 
 
 class Kind(StrEnum):
@@ -36,7 +43,8 @@ class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
     schema: str | None = None
     columns: list[str] | None = None
-    key: list[str] | None = None  # the columns that chunks are ranges of
+    key: list[str] | None = None  # what chunks are ranges of, and rows are merged by
+    cursor: str | None = None  # of incremental: the column that grows with each change of a row
     target: str | None = None  # the target table's name; the same name when None
     target_schema: str | None = None
     where: dict[str, Any] = {}  # column -> value | [values] | {"<op>": value}
@@ -67,6 +75,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     direct: bool = False  # append without staging
     allow_lossy: list[str] = []  # "column" or "table.column"
     throttle: Throttle | None = None
+    # Of incremental: how far before the watermark it reads again, for transactions that commit late.
+    lag_seconds: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 0.0
 
     def table_specs(self) -> list[TableSpec]:
         """The tables, each as a TableSpec, in the order written."""

@@ -8,6 +8,7 @@ from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.task import Mode
 from syncmon_ext.sync import checkpoint, fence, names
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import AnySession
@@ -28,6 +29,8 @@ def copied(
 ) -> ChunkResult:
     """Copy ``chunk``; a chunk that is committed already is found and left alone."""
     fault_point("chunk.begin")
+    if unit.mode is Mode.INCREMENTAL and unit.window is None:
+        raise ValueError("an incremental unit is copied within the window that prepare gave")
     try:
         with sessions.opened(target, own.application_name) as session:
             found = _committed(session, own, unit, chunk)

@@ -24,6 +24,11 @@ class Ledger(msgspec.Struct, frozen=True):
     fences: Table
     units: Table
     checkpoints: Table
+    watermarks: Table
+
+    def all(self) -> tuple[Table, ...]:
+        """Every table."""
+        return (self.fences, self.units, self.checkpoints, self.watermarks)
 
 
 @cache
@@ -59,6 +64,7 @@ def ledger(dialect: str) -> Ledger:
             Column("epoch", Text, nullable=False),  # what the order of a keyless unit hangs on
             Column("swapped", Boolean, nullable=False),
             Column("rows_swapped", integer),
+            Column("cursor_window", Text),  # JSON; of incremental
         ),
         checkpoints=Table(
             f"{prefix}checkpoints",
@@ -71,23 +77,37 @@ def ledger(dialect: str) -> Ledger:
             Column("rows", integer, nullable=False),
             Column("bytes", integer, nullable=False),
         ),
+        # One row per target table and set of source rows; no stop and no end of a run removes it.
+        watermarks=Table(
+            f"{prefix}watermarks",
+            metadata,
+            Column("target_schema", Text, primary_key=True),
+            Column("target_table", Text, primary_key=True),
+            Column("scope", Text, primary_key=True),
+            Column("cursor_column", Text, nullable=False),
+            Column("watermark", Text, nullable=False),  # JSON
+            Column("task_id", Text, nullable=False),  # who wrote it last, for a person
+            Column("run_id", Text, nullable=False),
+        ),
     )
 
 
 def exists(session: Session) -> bool:
-    """True where the target has the tables."""
+    """True where the target has all of the tables."""
+    names = [table.name for table in ledger(session.dialect).all()]
     if session.dialect == "postgresql":
         found = session.execute(
             "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND c.relname IN ('fences', 'units', 'checkpoints')",
-            (SCHEMA,),
+            "WHERE n.nspname = %s AND c.relname = ANY(%s)",
+            (SCHEMA, names),
         )
     else:
+        marks = ", ".join("?" * len(names))
         found = session.execute(
-            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN "
-            "('_syncmon_fences', '_syncmon_units', '_syncmon_checkpoints')"
+            f"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({marks})",  # noqa: S608  # marks only
+            names,
         )
-    return bool(found[0][0] == 3)
+    return bool(found[0][0] == len(names))
 
 
 def create(session: Session) -> None:
@@ -97,6 +117,5 @@ def create(session: Session) -> None:
     if session.dialect == "postgresql":
         session.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         session.change(str(CreateSchema(SCHEMA, if_not_exists=True)).strip())
-    tables = ledger(session.dialect)
-    for table in (tables.fences, tables.units, tables.checkpoints):
+    for table in ledger(session.dialect).all():
         session.run_change(CreateTable(table, if_not_exists=True))

@@ -11,7 +11,7 @@ import msgspec
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import ForeignKeyPlan, Plan, UnitPlan
 from syncmon_ext.model.task import TableSpec, TaskSpec
-from syncmon_ext.sync import engine_url, missing_types, unit_plan
+from syncmon_ext.sync import engine_url, missing_types, unit_plan, watermark
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
 from syncmon_ext.sync.quoting import shown
@@ -32,9 +32,12 @@ def planned(task_id: str, spec: TaskSpec, source: Connection, target: Connection
     """The plan of ``spec``. Raises only where a database cannot be reached or understood."""
     with opened(source, READER) as reading:
         if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
-            return _planned(task_id, spec, reading, None, target)
-        with opened(target, f"{READER}/plan") as writing:
-            return _planned(task_id, spec, reading, writing, target)
+            plan = _planned(task_id, spec, reading, None, target)
+        else:
+            with opened(target, f"{READER}/plan") as writing:
+                plan = _planned(task_id, spec, reading, writing, target)
+    scoped = [msgspec.structs.replace(u, scope=watermark.scope(source, u)) for u in plan.units]
+    return msgspec.structs.replace(plan, units=scoped)
 
 
 def _planned(

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import msgspec
+
 from syncmon_ext.model.chunk import KeyValue
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, LossyCopy
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import checkpoint, chunks, fence, names, ranges, staging, unit_row
+from syncmon_ext.model.task import Mode
+from syncmon_ext.sync import checkpoint, chunks, fence, names, ranges, staging, unit_row, window
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
@@ -36,17 +39,23 @@ def prepare(
         sessions.opened(target, own.application_name) as session,
     ):
         epoch = _epoch(own, unit, snapshot)
+        warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
         restarted = row is not None and not row.swapped and row.epoch != epoch
         if row is None or restarted:
+            if unit.mode is Mode.INCREMENTAL:
+                opened, warnings = window.opened(origin, session, unit)
+                unit = msgspec.structs.replace(unit, window=opened)
             row = UnitRow(
                 staging=None if unit.direct else names.staging(own, unit),
                 upper=chunks.upper(origin, unit),
                 epoch=epoch,
                 swapped=False,
                 rows_swapped=None,
+                window=unit.window,
             )
             _begin(session, own, unit, row)
+        unit = msgspec.structs.replace(unit, window=row.window)
         done = checkpoint.committed(session, own, unit.unit_id)
         return UnitMark(
             unit_id=unit.unit_id,
@@ -57,6 +66,8 @@ def prepare(
             rows_swapped=row.rows_swapped,
             rows_total=row.rows_swapped if row.swapped else _total(origin, unit, row.upper),
             restarted=restarted,
+            window=row.window,
+            warnings=warnings,
         )
 
 

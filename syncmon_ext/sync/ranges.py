@@ -26,12 +26,25 @@ def key_terms(unit: UnitPlan, alias: str = "") -> list[str]:
 def conditions(
     unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Callable[[Any], str]
 ) -> list[str]:
-    """``(low, high]`` as conditions to be joined with AND; ``bind`` gives the text of a value."""
-    found = []
+    """``(low, high]``, and the unit's window, as conditions to be joined with AND; ``bind`` gives the
+    text of a value."""
+    found = _window(unit, bind)
     if low is not None:
         found.append(_compare(unit, ">", low, bind))
     if high is not None:
         found.append(_compare(unit, "<=", high, bind))
+    return found
+
+
+def _window(unit: UnitPlan, bind: Callable[[Any], str]) -> list[str]:
+    if unit.window is None or unit.cursor is None:
+        return []
+    if unit.window.high is None:
+        return ["1 = 0"]
+    column = ident(unit.cursor)
+    found = [f"{column} <= {bind(unpacked(unit.window.high)[0])}"]
+    if unit.window.low is not None:
+        found.append(f"{column} >= {bind(unpacked(unit.window.low)[0])}")
     return found
 
 

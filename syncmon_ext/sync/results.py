@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.model.chunk import Chunk, KeyValue, Window
 
 
 class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +20,8 @@ class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
     rows_swapped: int | None
     rows_total: int | None  # exact, where that is cheap to know
     restarted: bool = False  # rows of an earlier attempt were dropped: their order is gone
+    window: Window | None = None  # what the unit reads, where it is incremental
+    warnings: list[str] = []  # what was found at the beginning
 
 
 class SwapResult(msgspec.Struct, frozen=True, kw_only=True):

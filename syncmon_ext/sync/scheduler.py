@@ -237,6 +237,9 @@ class Scheduler:
 
     def _prepared(self, copy: UnitCopy, mark: UnitMark) -> None:
         copy.take_mark(mark)
+        for warning in mark.warnings:
+            unit_id = copy.plan.unit_id
+            self._recorder.log(Level.WARNING, f"{unit_id}: {warning}", unit_id)
         if mark.restarted:
             self._recorder.log(
                 Level.WARNING,

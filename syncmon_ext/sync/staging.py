@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
-from syncmon_ext.sync import names
+from syncmon_ext.sync import merging, names
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -49,7 +49,7 @@ def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> 
     target = relation(unit.target_schema, unit.target_table)
     if unit.swap == "rename":
         session.change(f"CREATE TABLE {name} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
-    elif unit.swap == "move":
+    elif unit.swap in ("move", "merge"):
         copied = columns(column.name for column in unit.copied)
         session.change(f"CREATE TABLE {name} AS SELECT {copied} FROM {target} WITH NO DATA")
         session.change(f"ALTER TABLE {name} SET (autovacuum_enabled = false)")
@@ -84,7 +84,7 @@ def _create_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
     if unit.create_sql is not None:
         session.change(renamed_table(unit.create_sql, table))
         return
-    plain = unit.swap == "move"
+    plain = unit.swap in ("move", "merge")
     parts = [_sqlite_column(column, plain=plain) for column in unit.copied]
     if not plain:
         parts += [
@@ -118,7 +118,9 @@ def build_indexes(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
     Called again it does nothing: they are made all together or not at all.
     """
     table = names.landing(own, unit)
-    if isinstance(session, PostgresSession):
+    if unit.swap == "merge":
+        merging.check_keys(session, unit, table)
+    elif isinstance(session, PostgresSession):
         if unit.swap == "rename":
             _rebuild_postgresql(session, unit, table)
         elif unit.swap != "move" and not _indexed(session, unit, table):

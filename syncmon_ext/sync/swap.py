@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
@@ -12,12 +14,14 @@ from syncmon_ext.model.task import Mode
 from syncmon_ext.sync import (
     checkpoint,
     fence,
+    merging,
     names,
     ranges,
     staging,
     swap_postgresql,
     swap_sqlite,
     unit_row,
+    watermark,
 )
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -26,6 +30,7 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, relation, shown
 from syncmon_ext.sync.results import SwapResult
+from syncmon_ext.sync.unit_row import UnitRow
 
 
 def index(target: Connection, own: Ownership, unit: UnitPlan) -> None:
@@ -48,16 +53,18 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             if isinstance(session, PostgresSession):
                 swap_postgresql.set_patience(session)
             fence.compare(session, own, units)  # an older owner learns it before it looks around
-            rows = {unit.unit_id: _complete(session, own, unit) for unit in units}
-            waiting = [unit for unit in units if not rows[unit.unit_id][0]]
-            warnings = _put(session, own, waiting, {k: n for k, (_, n) in rows.items()})
+            found = {unit.unit_id: _complete(session, own, unit) for unit in units}
+            rows = {unit_id: row.rows_swapped or 0 for unit_id, row in found.items()}
+            waiting = [unit for unit in units if not found[unit.unit_id].swapped]
+            warnings = _put(session, own, waiting, rows)
             for unit in waiting:
-                done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id][1])
+                done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id])
                 session.run_change(done)
+                watermark.advance(session, own, unit, found[unit.unit_id].window)
             results = [
                 SwapResult(
                     unit_id=unit.unit_id,
-                    rows=rows[unit.unit_id][1],
+                    rows=rows[unit.unit_id],
                     warnings=warnings.get(unit.unit_id, []),
                 )
                 for unit in units
@@ -68,21 +75,21 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
         return results
 
 
-def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> tuple[bool, int]:
-    """Whether the unit is in place already, and its rows; raises where a chunk is missing."""
+def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:
+    """The unit's row, with the number of its rows; raises where a chunk is missing."""
     row = unit_row.found(session, own, unit.unit_id)
     table = shown(unit.target_schema, unit.target_table)
     if row is None:
         raise CopyFailed(f"table {table}: the target knows nothing of this run", hint="start fresh")
     if row.swapped:
-        return True, row.rows_swapped or 0
+        return row
     merged = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
     if len(merged) != 1 or merged[0].low is not None or merged[0].high != row.upper:
         raise CountMismatch(
             f"table {table}: its committed chunks do not cover the key's whole range",
             hint="start the task again: the missing ranges are copied",
         )
-    return False, merged[0].rows or 0
+    return msgspec.structs.replace(row, rows_swapped=merged[0].rows)
 
 
 def _put(
@@ -114,16 +121,17 @@ def _put(
 def _is_moved(session: AnySession, unit: UnitPlan) -> bool:
     if unit.swap == "rename" and isinstance(session, PostgresSession):
         return swap_postgresql.hangs(session, unit)
-    return unit.swap == "move"
+    return unit.swap in ("move", "merge")
 
 
 def _move(session: AnySession, own: Ownership, unit: UnitPlan, expected: int) -> None:
     stage = relation(unit.target_schema, names.staging(own, unit))
     listed = columns(column.name for column in unit.copied)
     overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
+    conflict = merging.on_conflict(unit) if unit.swap == "merge" else ""
     moved = session.change(
         f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
-        f"SELECT {listed} FROM {stage}"
+        f"SELECT {listed} FROM {stage} WHERE true{conflict}"
     )
     if moved != expected:
         raise CountMismatch(

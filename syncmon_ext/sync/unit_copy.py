@@ -83,6 +83,7 @@ class UnitCopy:
     def take_mark(self, mark: UnitMark) -> None:
         """Go on from what the target says is committed: that is the truth, the store's copy a view."""
         self.prepared = True
+        self.plan = msgspec.structs.replace(self.plan, window=mark.window)
         self.gaps = deque(gaps(mark))
         self.swapped = mark.swapped
         rows = sum(chunk.rows or 0 for chunk in mark.committed)

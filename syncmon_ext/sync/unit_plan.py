@@ -10,8 +10,9 @@ import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
 from syncmon_ext.model.task import Mode, TableSpec, TaskSpec
-from syncmon_ext.sync import columns, filters, keys
+from syncmon_ext.sync import columns, cursors, filters, keys, merging
 from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.merging import MergeKey
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
 from syncmon_ext.sync.reflect.tables import reflect, similar_names
@@ -56,6 +57,19 @@ def planned(
     warnings += column_warnings
     errors += filters.problems(table.where, [column.name for column in shape.columns])
     key = keys.choose(shape, session.dialect, table.key)
+    merge = MergeKey()
+    if spec.mode.merges:
+        if key.errors:  # rows can be merged by what chunks cannot be cut by
+            key = keys.choose(shape, session.dialect, None)
+        merge = merging.choose(table, shape, place.shape, key, [c.name for c in chosen])
+        errors += merge.errors
+    cursor_type = ""
+    if spec.mode is Mode.INCREMENTAL:
+        cursor_type, cursor_errors = cursors.checked(
+            shape, session.dialect, table.cursor, spec.lag_seconds
+        )
+        errors += cursor_errors
+        warnings.append("deletes in the source are not propagated")
     errors += key.errors
     warnings += key.warnings
     refused = [c for c in plans if c.lossy and not _allowed(spec, table, c)]
@@ -92,8 +106,17 @@ def planned(
         route=f"{session.dialect}_{place.dialect}",
         mode=spec.mode,
         direct=swap == "direct",
+        merge_key=merge.columns,
+        merge_collations=merge.collations,
+        cursor=table.cursor,
+        cursor_type=cursor_type,
+        lag_seconds=spec.lag_seconds,
         create_sql=shape.sql if whole else None,
-        indexes=_indexes(shape, plans, session.dialect, whole, warnings) if create else [],
+        indexes=_with_key(
+            _indexes(shape, plans, session.dialect, whole, warnings), shape, merge.columns
+        )
+        if create
+        else [],
         foreign_keys=_foreign_keys(shape, plans, session.dialect) if create and not whole else [],
         swap=swap,
         swap_reason=swap_reason,
@@ -140,6 +163,8 @@ def _fingerprint(shape: TableShape, unit: UnitPlan) -> str:
         unit.chunk_method,
         unit.target_schema,
         unit.target_table,
+        unit.merge_key,
+        unit.cursor,
     ]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
@@ -178,6 +203,8 @@ def _swap(
         warnings.append(
             f"triggers of the target fire for each row: {', '.join(shape.triggers)}; they may change it"
         )
+    if spec.mode.merges:
+        return "merge", "rows are inserted or updated by key in one transaction"
     if spec.mode is Mode.APPEND:
         return "move", "rows are added to the table in one transaction"
     harmed = [
@@ -221,6 +248,15 @@ def _indexes(
         for index in shape.indexes
         if index.columns and all(name in there for name in index.columns)
     ]
+
+
+def _with_key(indexes: list[IndexPlan], shape: TableShape, merge_key: list[str]) -> list[IndexPlan]:
+    """``indexes``, and one that the next run can merge by unless the table has one."""
+    unique = [set(index.columns) for index in shape.indexes if index.unique]
+    unique += [set(index.columns) for index in indexes if index.unique]
+    if not merge_key or set(merge_key) in unique:
+        return indexes
+    return [*indexes, IndexPlan(name="", columns=merge_key, unique=True)]
 
 
 def _index(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Delete, Insert, Select, Update, delete, insert, select, update
 
-from syncmon_ext.model.chunk import KeyValue
+from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import checkpoint
 from syncmon_ext.sync.databases.base import Session
@@ -24,6 +24,7 @@ class UnitRow(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     swapped: bool
     rows_swapped: int | None
+    window: Window | None = None
 
 
 def _of(dialect: str, own: Ownership, unit_id: str) -> tuple[Any, ...]:
@@ -39,7 +40,12 @@ def one(dialect: str, own: Ownership, unit_id: str) -> Select[tuple[Any, ...]]:
     """The row of a unit."""
     table = ledger(dialect).units
     return select(
-        table.c.staging, table.c.upper_key, table.c.epoch, table.c.swapped, table.c.rows_swapped
+        table.c.staging,
+        table.c.upper_key,
+        table.c.epoch,
+        table.c.swapped,
+        table.c.rows_swapped,
+        table.c.cursor_window,
     ).where(*_of(dialect, own, unit_id))
 
 
@@ -56,6 +62,7 @@ def added(dialect: str, own: Ownership, unit: UnitPlan, row: UnitRow) -> Insert:
         epoch=row.epoch,
         swapped=row.swapped,
         rows_swapped=row.rows_swapped,
+        cursor_window=None if row.window is None else msgspec.json.encode(row.window).decode(),
     )
 
 
@@ -78,11 +85,12 @@ def found(session: Session, own: Ownership, unit_id: str) -> UnitRow | None:
     rows: Sequence[Any] = session.run(one(session.dialect, own, unit_id))
     if not rows:
         return None
-    staging, upper, epoch, swapped, rows_swapped = rows[0]
+    staging, upper, epoch, swapped, rows_swapped, window = rows[0]
     return UnitRow(
         staging=staging,
         upper=checkpoint.decoded(upper),
         epoch=epoch,
         swapped=bool(swapped),
         rows_swapped=rows_swapped,
+        window=None if window is None else msgspec.json.decode(window, type=Window),
     )

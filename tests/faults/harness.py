@@ -122,13 +122,17 @@ class Rig:
 
     def __init__(self, folder: Path, source: Side, target: Side, **options: Any) -> None:
         self.source, self.target, self.folder = source, target, folder
-        fields = {"mode": "replace", "workers": 2, "chunk_rows": 100, **options}
+        cursors = {"carriers": "code", "flights": "id", "empty": "id"}
+        tables: list[Any] = list(cursors)
+        if options.get("mode") == "incremental":
+            tables = [{"name": name, "cursor": column} for name, column in cursors.items()]
+        fields = {"tables": tables, "mode": "replace", "workers": 2, "chunk_rows": 100, **options}
         toml = "\n".join(f"{key} = {_toml(value)}" for key, value in fields.items())
         (folder / "syncmon.toml").write_text(
             f'[connections.flights]\nurl = "{source.url}"\n'
             f'[connections.warehouse]\nurl = "{target.url}"\n'
             f'[tasks.nightly]\nsource = "flights"\ntarget = "warehouse"\n'
-            f'tables = ["carriers", "flights", "empty"]\n{toml}\n'
+            f"{toml}\n"
         )
         self.store = Store(sqlite_url(folder / "store.db"))
         self.catalog = Catalog(self.store, Configuration(folder / "syncmon.toml"))
@@ -142,6 +146,13 @@ class Rig:
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 self.source.execute(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+    def make_old_target(self) -> None:
+        """A target that holds some of the flights as they were before."""
+        for statement in DDL.values():
+            self.target.execute(statement)
+        old = [(row[0], row[1], None, "old") for row in made_rows(300)["flights"]]
+        self.target.execute("INSERT INTO flights VALUES (?, ?, ?, ?)", old)
 
     def progress(self) -> Progress:
         """The task's progress now."""
@@ -211,6 +222,8 @@ class Rig:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     return repr(value) if isinstance(value, int | float) else f'"{value}"'

@@ -17,13 +17,24 @@ from tests.faults.harness import ROUTES, rig
 # Points that only a stop reaches.
 OF_A_STOP = {"discard.before_commit", "discard.after_commit"}
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
+MODES = ("replace", "append", "merge", "incremental")
+SWAPPING = ("swap.before_commit", "swap.after_commit", "chunk.before_commit")
 CASES = [
     (point, route, mode)
     for number, point in enumerate(POINTS)
     if point not in OF_A_STOP
     for at, route in enumerate(ROUTES)
-    for mode in ("replace", "append")
-    if LONG or (number % len(ROUTES) == at and (mode == "append") == (number % 3 == 2))
+    for mode in MODES
+    if LONG or (number % len(ROUTES) == at and number % len(MODES) == MODES.index(mode))
+] + [
+    (point, route, mode)
+    for at, route in enumerate(ROUTES)
+    for mode, point in zip(
+        ("merge", "incremental"),
+        (SWAPPING[at % len(SWAPPING)], SWAPPING[(at + 1) % len(SWAPPING)]),
+        strict=True,
+    )
+    if not LONG
 ]
 
 
@@ -35,6 +46,8 @@ def test_killed_at_a_fault_point_resumes_to_equal_content(
     monkeypatch.setenv("SYNCMON_FAULT", f"{point}:1:kill")
     monkeypatch.setenv("SYNCMON_FAULT_ONCE", str(fired))
     with rig(tmp_path, route, mode=mode) as it:
+        if mode in ("merge", "incremental"):
+            it.make_old_target()
         it.control.start("nightly")
         progress = it.until_ended()
         assert progress.state is State.COMPLETED, it.messages()
@@ -89,8 +102,10 @@ def test_resume_copies_again_only_the_chunks_in_flight(
 def test_killed_at_random_moments(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     route = ROUTES[seed % len(ROUTES)]
-    mode = chance.choice(["replace", "append"])
+    mode = chance.choice(MODES)
     with rig(tmp_path, route, mode=mode, flights=4_000, throttle={"rows": 2_500}) as it:
+        if mode in ("merge", "incremental"):
+            it.make_old_target()
         it.control.start("nightly")
         for _ in range(chance.randint(1, 3)):
             pause = time.monotonic() + chance.uniform(0.3, 2.0)

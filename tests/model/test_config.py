@@ -275,3 +275,28 @@ def test_body_of_a_request_is_explained_without_a_prefix() -> None:
     with pytest.raises(InvalidConfig) as caught:
         parse_spec(["x"], "")
     assert caught.value.message == 'expected table with source, target, tables, got ["x"]'
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            'mode = "incremental"\ntables = ["t"]',
+            r'tables\[0\]: mode = "incremental" needs a cursor',
+        ),
+        ('tables = [{ name = "t", cursor = "at" }]', r"tables\[0\]\.cursor: needs mode"),
+        ('tables = ["t"]\nlag_seconds = 5', "lag_seconds: needs mode"),
+        ('mode = "merge"\ndirect = true\ntables = ["t"]', "direct: needs mode"),
+        (
+            'mode = "incremental"\nlag_seconds = -1\ntables = [{ name = "t", cursor = "at" }]',
+            "lag_seconds",
+        ),
+    ],
+)
+def test_cursor_and_lag_belong_to_incremental(table: str, said: str) -> None:
+    text = (
+        '[connections.a]\nurl = "sqlite:///a.db"\n[connections.b]\nurl = "sqlite:///b.db"\n'
+        f'[tasks.t]\nsource = "a"\ntarget = "b"\n{table}\n'
+    )
+    with pytest.raises(InvalidConfig, match=said):
+        parse_config(text, folder="/f", origin="x")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from syncmon_ext.model.chunk import Chunk, ChunkResult
+from syncmon_ext.model.chunk import Chunk, ChunkResult, Window
 from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.sync import jobs, ranges
@@ -33,6 +33,7 @@ class Copy:
         self.spec = msgspec.convert(described, TaskSpec)
         self.plan: Plan = jobs.plan("task", self.spec, self.source, self.target)
         self.snapshot: str | None = None
+        self._windows: dict[str, Window | None] = {}
 
     @property
     def units(self) -> list[UnitPlan]:
@@ -45,10 +46,17 @@ class Copy:
             yield self
 
     def prepare(self, unit: UnitPlan) -> UnitMark:
-        return jobs.prepare(self.source, self.target, self.own, unit, self.snapshot)
+        mark = jobs.prepare(self.source, self.target, self.own, unit, self.snapshot)
+        self._windows[unit.unit_id] = mark.window
+        return mark
+
+    def within(self, unit: UnitPlan) -> UnitPlan:
+        """The unit with the window that was opened for it, as the scheduler hands it on."""
+        return msgspec.structs.replace(unit, window=self._windows.get(unit.unit_id))
 
     def chunks(self, unit: UnitPlan, mark: UnitMark, size: int) -> Iterator[Chunk]:
         """The chunks of what is left, by walks of three."""
+        unit = self.within(unit)
         for low, high in ranges.gaps(mark.committed, mark.upper):
             while True:
                 found = jobs.walk(self.source, unit, low, high, [size] * 3, self.snapshot)
@@ -59,7 +67,8 @@ class Copy:
                     break
 
     def copy(self, unit: UnitPlan, chunk: Chunk) -> ChunkResult:
-        return jobs.copy(self.source, self.target, self.own, unit, chunk, self.snapshot)
+        arguments = (self.source, self.target, self.own, self.within(unit), chunk, self.snapshot)
+        return jobs.copy(*arguments)
 
     def copy_all(self, unit: UnitPlan, size: int) -> list[ChunkResult]:
         return [self.copy(unit, c) for c in self.chunks(unit, self.prepare(unit), size)]

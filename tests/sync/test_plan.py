@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -48,7 +49,6 @@ def test_bad_table_is_an_error_of_its_own_unit(
     by_id = {unit.unit_id: unit for unit in copy.units}
     assert by_id["parent"].errors == []
     bad = next(unit for unit in copy.units if unit.unit_id != "parent")
-    import re
 
     assert any(re.search(said, error) for error in bad.errors), bad.errors
 
@@ -295,3 +295,39 @@ def test_many_tables_keep_their_order(database: Maker) -> None:
     source.run(*(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY)" for name in names))
     copy = Copy(source, target, tables=names)
     assert [unit.unit_id for unit in copy.units] == names and errors(copy) == []
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("mode", "table", "said"),
+    [
+        ("merge", "loose", "no key to merge by; add key"),
+        ("merge", {"name": "loose", "key": ["v"]}, "key column v may be NULL"),
+        ("merge", {"name": "loose", "key": ["w"]}, "there is no column w"),
+        ("merge", {"name": "items", "columns": ["v"]}, "key column id is not copied"),
+        ("merge", {"name": "items", "target": "bare"}, r"no unique index on \(id\)"),
+        ("incremental", {"name": "items", "cursor": "w"}, "cursor: there is no column w.*id, v"),
+    ],
+)
+def test_what_cannot_be_merged_is_said_by_the_plan(
+    database: Maker, dialect: str, mode: str, table: Any, said: str
+) -> None:
+    source, target = database(dialect), database(dialect)
+    source.run(
+        "CREATE TABLE items (id INTEGER NOT NULL PRIMARY KEY, v TEXT)",
+        "CREATE TABLE loose (v TEXT)",
+    )
+    target.run("CREATE TABLE bare (id INTEGER NOT NULL, v TEXT)")
+    copy = Copy(source, target, mode=mode, tables=[table])
+    assert any(re.search(said, error) for error in errors(copy)), errors(copy)
+
+
+def test_cursor_must_grow(database: Maker) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, b jsonb, note text)")
+    copy = Copy(source, target, mode="incremental", tables=[{"name": "t", "cursor": "b"}])
+    assert "does not grow with time" in errors(copy)[0]
+    lagging = Copy(
+        source, target, mode="incremental", tables=[{"name": "t", "cursor": "note"}], lag_seconds=5
+    )
+    assert "lag_seconds needs a time or a number" in errors(lagging)[0]
