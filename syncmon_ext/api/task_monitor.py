@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from tornado import iostream, web
@@ -17,7 +17,7 @@ from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import RunSummary
 from syncmon_ext.model.sample import HistorySample
 from syncmon_ext.services import probe
-from syncmon_ext.services.export import Format, export
+from syncmon_ext.services.export import Format, export, export_columns
 from syncmon_ext.services.task_log import LogFilter
 
 LARGEST_SEQ: Final = 2**63 - 1
@@ -61,9 +61,7 @@ class ExportHandler(SyncmonHandler):
             hint=f"accept {JSON} or {', '.join(Format)}",
         )
 
-    async def stream(
-        self, name: str, target: Format, batches: Iterator[list[Any]], kind: type[msgspec.Struct]
-    ) -> None:
+    async def stream(self, name: str, target: Format, pieces: Iterator[bytes]) -> None:
         """Send the file piece by piece, as fast as the client reads."""
         self.set_header("Content-Type", f"{target.value}{_PARAMETERS[target]}")
         self.set_header("Content-Disposition", f'attachment; filename="{name}.{target.suffix}"')
@@ -72,7 +70,6 @@ class ExportHandler(SyncmonHandler):
         if self.request.method == "HEAD":
             await self.finish()
             return
-        pieces = export(batches, kind, target)
         while (piece := await self.run(next, pieces, None)) is not None:
             self.write(piece)
             try:
@@ -146,8 +143,13 @@ class LogsHandler(ExportHandler):
             return
         if limit is not None:
             raise InvalidRequest("a file holds all entries", hint="leave out limit")
-        batches = await self.run(services.log.batches, name, wanted)
-        await self.stream(f"{name}-log", target, batches, LogEntry)
+        if target is Format.ARROW:
+            columns = await self.run(services.log.columns, name, wanted)
+            pieces = export_columns(columns, LogEntry)
+        else:
+            batches = await self.run(services.log.batches, name, wanted)
+            pieces = export(batches, LogEntry, target)
+        await self.stream(f"{name}-log", target, pieces)
 
     head = get
 
@@ -201,7 +203,7 @@ class HistoryHandler(ExportHandler):
         if limit is not None:
             raise InvalidRequest("a file holds all samples", hint="leave out limit")
         batches = await self.run(services.progress.history_batches, name, run_id)
-        await self.stream(f"{name}-history", target, batches, HistorySample)
+        await self.stream(f"{name}-history", target, export(batches, HistorySample, target))
 
     head = get
 

@@ -6,15 +6,22 @@ import csv
 import io
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 # A cell that begins so is a formula to a spreadsheet, whatever it was meant to be (OWASP).
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class Columns(NamedTuple):
+    """A batch by columns, in the order of the struct's fields; times may be microseconds."""
+
+    values: list[Sequence[Any]]
+
 
 Batches = Iterable[list[Any]]
 
@@ -69,6 +76,15 @@ def _ndjson(batches: Batches, kind: type[msgspec.Struct]) -> Iterator[bytes]:
 
 
 def _arrow(batches: Batches, kind: type[msgspec.Struct]) -> Iterator[bytes]:
+    names = kind.__struct_fields__
+    columns = (
+        Columns([[getattr(row, name) for row in rows] for name in names]) for rows in batches
+    )
+    return export_columns(columns, kind)
+
+
+def export_columns(batches: Iterable[Columns], kind: type[msgspec.Struct]) -> Iterator[bytes]:
+    """An Arrow stream, piece by piece, of batches that are columns already."""
     import pyarrow as pa  # heavy, and of use to exports alone
 
     scalars = {
@@ -80,17 +96,18 @@ def _arrow(batches: Batches, kind: type[msgspec.Struct]) -> Iterator[bytes]:
     hints = typing.get_type_hints(kind)
     schema = pa.schema(
         [
-            pa.field(name, next(a for k, a in scalars.items() if issubclass(_plain(hint), k)))
-            for name, hint in hints.items()
-            if name in kind.__struct_fields__
+            pa.field(
+                name, next(a for k, a in scalars.items() if issubclass(_plain(hints[name]), k))
+            )
+            for name in kind.__struct_fields__
         ]
     )
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
             columns = [
-                pa.array([getattr(row, field.name) for row in batch], field.type)
-                for field in schema
+                pa.array(values, field.type)
+                for values, field in zip(batch.values, schema, strict=True)
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             yield sink.getvalue()

@@ -32,9 +32,7 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def session(
-    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Session]:
+def session(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """A session on an empty store; loops of the test are reported to the same store."""
     monkeypatch.setenv("SYNCMON_STORE", store_url)
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))

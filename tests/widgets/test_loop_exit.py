@@ -9,7 +9,7 @@ import pytest
 import syncmon_widgets.loop_exit as loop_exit
 
 # Run by each Python there is: the rule rests on how CPython leaves a loop.
-PROGRAM = '''
+PROGRAM = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("loop_exit", sys.argv[1])
 loop_exit = importlib.util.module_from_spec(spec)
@@ -122,7 +122,7 @@ for function, expected in [*((f, False) for f in left), *((f, True) for f in fai
         pass
     assert seen == [expected], (function.__name__, seen)
 print("well")
-'''
+"""
 
 
 def pythons() -> list[str]:
@@ -136,7 +136,10 @@ def pythons() -> list[str]:
 @pytest.mark.parametrize("python", pythons(), ids=lambda path: Path(path).name)
 def test_exception_is_told_from_break(python: str) -> None:
     done = subprocess.run(
-        [python, "-c", PROGRAM, str(loop_exit.__file__)], capture_output=True, text=True, check=False
+        [python, "-c", PROGRAM, str(loop_exit.__file__)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "well\n", done.stderr
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-
-from syncmon_ext.model.state import State
 from syncmon_widgets import LoopHandler, TaskStopped, track
 from syncmon_widgets.session import Session
+
+from syncmon_ext.model.state import State
 from tests.widgets.conftest import until
 
 Settle = Callable[[], None]
@@ -121,8 +121,7 @@ def test_with_knows_its_exception(session: Session, settled: Settle) -> None:
 def test_updates_from_many_threads_are_all_counted(session: Session, settled: Settle) -> None:
     with track("threads", total=4_000) as loop:
         threads = [
-            threading.Thread(target=lambda: [loop.update() for _ in range(1_000)])
-            for _ in range(4)
+            threading.Thread(target=lambda: [loop.update() for _ in range(1_000)]) for _ in range(4)
         ]
         for thread in threads:
             thread.start()
@@ -222,8 +221,8 @@ def test_async_loop_is_tracked_paused_and_stopped(session: Session, settled: Set
         beating = asyncio.create_task(beat())
         last = -1
         try:
-            async for last in track(rows(), "async"):
-                pass
+            async for row in track(rows(), "async"):
+                last = row
         except TaskStopped:
             return last
         finally:
@@ -312,8 +311,9 @@ def test_many_entries_arrive_whole_and_in_order(session: Session, settled: Settl
 def test_loop_without_store_runs_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from syncmon_ext.model.errors import InvalidConfig
     from syncmon_widgets import reporter as reporters
+
+    from syncmon_ext.model.errors import InvalidConfig
 
     def nowhere() -> Any:
         raise InvalidConfig("there is no such place")

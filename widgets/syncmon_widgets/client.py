@@ -281,7 +281,7 @@ def _error(response: httpx.Response, server: Server) -> SyncmonError:
     except msgspec.DecodeError:
         said = None
     status = response.status_code
-    if said is None and status in (302, 401, 403):
+    if status in (302, 401, 403):
         return ServerError(
             f"the Jupyter server at {server.url} refused the request ({status})",
             hint="set SYNCMON_TOKEN to its token, or call connect(url, token)",

@@ -14,7 +14,7 @@ from syncmon_ext.model.run import RunSummary
 from syncmon_ext.model.sample import HistorySample
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.model.view import TaskView
-from syncmon_widgets.arrow import table_of
+from syncmon_widgets.arrow import table_of, table_of_columns
 from syncmon_widgets.backend import LogQuery
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Direct:
 
         wanted = LogFilter(level=query.level, unit=query.unit, contains=query.q, after=query.after)
         if limit is None:
-            return table_of(LogEntry, self._log.batches(task_id, wanted))
+            return table_of_columns(LogEntry, self._log.columns(task_id, wanted))
         return table_of(LogEntry, [self._log.entries(task_id, wanted, limit)])
 
     def history(self, task_id: str, run_id: str | None) -> pa.Table:

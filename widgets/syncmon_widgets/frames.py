@@ -188,7 +188,7 @@ def _categories(values: pa.ChunkedArray, known: list[str]) -> pa.ChunkedArray:
         pa.DictionaryArray.from_arrays(
             pc.index_in(chunk.cast(pa.string()), value_set=known_array), known_array
         )
-        for chunk in values.chunks
+        for chunk in values.chunks or [pa.array([], pa.string())]  # a dictionary, also of nothing
     ]
     return pa.chunked_array(chunks, kind)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import LONGEST_NAME, Phase
-from syncmon_widgets.loop_exit import departure, last_line, listen, on_error
+from syncmon_widgets.loop_exit import Departure, departure, last_line, listen, on_error
 from syncmon_widgets.loop_run import LoopRun
 from syncmon_widgets.reporter import Reporter, reporter
 from syncmon_widgets.stopped import TaskStopped
@@ -104,7 +104,13 @@ class Loop(Generic[T]):
 
     def update(self, n: int = 1) -> None:
         """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused."""
-        self._running().add(n)
+        run = self._run
+        if run is None:
+            run = self._running()
+        with run.lock:
+            run.done += n
+        if run.gate:
+            run.hold()
 
     def log(self, message: str, level: str = "info") -> None:
         """Add a line to the task's log; ``level`` is info, success, warning or error."""
@@ -196,7 +202,7 @@ def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
         if item is not _NOTHING:
             run.done += 1
     except GeneratorExit:
-        left = departure(sys._getframe(1))
+        left = _departure()
         run.end(Phase.COMPLETED if left is None else Phase.FAILED, departure=left)
         raise
     except BaseException as error:
@@ -269,7 +275,7 @@ class _AsyncSteps(AsyncIterator[T]):
         run = self._loop._running()
         if run.ended:
             return
-        left = departure(sys._getframe(1))
+        left = _departure()
         run.end(Phase.COMPLETED if left is None else Phase.FAILED, departure=left)
         _leave(run)
 
@@ -283,6 +289,15 @@ def finish(run: LoopRun, error: BaseException | None) -> None:
     else:
         run.end(Phase.FAILED, last_line(error))
     _leave(run)
+
+
+def _departure() -> Departure | None:
+    """How the loop is left whose generator, or iterator, asks."""
+    try:
+        frame = sys._getframe(2)
+    except ValueError:  # the program is over: nothing runs the loop
+        return None
+    return departure(frame)
 
 
 def _fail_held(error: BaseException) -> None:

@@ -33,7 +33,6 @@ class LoopRun:
         "_changed",
         "_held",
         "_held_since",
-        "_lock",
         "_turned",
         "departure",
         "done",
@@ -42,6 +41,7 @@ class LoopRun:
         "error",
         "gate",
         "heard",
+        "lock",
         "name",
         "note",
         "order",
@@ -67,7 +67,7 @@ class LoopRun:
         self.heard: Callable[[State], None] | None = None  # called in the reporter's thread
         self.dropped = 0  # entries that found no room
         self._changed = changed
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._turned = threading.Event()
         self._began = time.monotonic()
         self._held = 0.0
@@ -88,7 +88,7 @@ class LoopRun:
 
     def add(self, count: int) -> None:
         """Count ``count`` iterations more; from any thread."""
-        with self._lock:
+        with self.lock:
             self.done += count
         if self.gate:
             self.hold()
@@ -109,7 +109,7 @@ class LoopRun:
                 hint="run it again to begin anew",
             )
         if order in _HOLD and self.phase in (Phase.RUNNING, Phase.WAITING):
-            with self._lock:
+            with self.lock:
                 if self._held_since is None:
                     self._held_since = time.monotonic()
                     self.phase = Phase.WAITING
@@ -127,7 +127,7 @@ class LoopRun:
         self._turned.wait(seconds)
 
     def _resume(self) -> None:
-        with self._lock:
+        with self.lock:
             if self._held_since is not None:
                 self._held += time.monotonic() - self._held_since
                 self._held_since = None

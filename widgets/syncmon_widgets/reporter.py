@@ -22,7 +22,7 @@ REPORT_SECONDS: Final = 0.5
 SLOWEST_SECONDS: Final = 5.0  # between two tries while nobody answers
 SHORT_SECONDS: Final = 0.5  # a loop inside another one that is shorter is not shown
 TEXT_SECONDS: Final = 1.0  # for an exception that left a loop to be shown
-FLUSH_SECONDS: Final = 3.0  # at the end of the program
+FLUSH_SECONDS: Final = 10.0  # at the end of the program; less where nobody answers
 REPORT_BYTES: Final = 700_000  # of entries in one report; a server takes bodies of 1 MiB
 ENTRY_BYTES: Final = 120  # of an entry besides its message
 LINGER_SECONDS: Final = 10.0  # a thread without loops; the next loop finds it ready
@@ -154,6 +154,9 @@ class Reporter:
             if not reported.failures:
                 _log.warning("loop %s cannot report: %s", reported.run.name, error.message)
             reported.failures += 1
+            if self._closing:
+                self._known.remove(reported)
+                return
             wait = min(REPORT_SECONDS * 2**reported.failures, SLOWEST_SECONDS)
             reported.due = time.monotonic() + wait
         except Exception as error:  # a loop must never fail for being watched

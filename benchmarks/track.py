@@ -1,0 +1,82 @@
+"""What a tracked iteration costs, beside tqdm, rich and a plain generator, in one run.
+
+    python benchmarks/track.py [--iterations N] [--rounds N] [--check]
+
+Each round runs all of them, in turn; the medians count. ``--check`` fails where ``track`` costs more
+than half of what tqdm costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import track as rich_track
+from syncmon_widgets import track
+from syncmon_widgets.reporter import reporter
+from tqdm import tqdm
+
+WORST_RATIO = 0.5
+
+
+def plain(iterable: Iterable[int]) -> Iterator[int]:
+    for item in iterable:  # noqa: UP028  # a delegation would cost less than any loop can
+        yield item
+
+
+def nanoseconds(items: Callable[[int], Iterable[int]], count: int) -> float:
+    """Per iteration, of an empty body."""
+    iterable = items(count)
+    began = time.process_time()  # of all threads; other programs' load does not count
+    for _ in iterable:
+        pass
+    return (time.process_time() - began) / count * 1e9
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--iterations", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--check", action="store_true")
+    asked = parser.parse_args()
+    os.environ["SYNCMON_STORE"] = f"sqlite:///{tempfile.mkdtemp()}/store.db"
+    os.environ["JUPYTER_RUNTIME_DIR"] = tempfile.mkdtemp()
+    quiet = io.StringIO()
+    ways: dict[str, Callable[[int], Iterable[int]]] = {
+        "empty body": range,
+        "plain generator": lambda n: plain(range(n)),
+        "track": lambda n: track(range(n), "benchmark"),
+        "tqdm": lambda n: tqdm(range(n), file=quiet),
+        "rich": lambda n: rich_track(range(n), console=Console(file=quiet)),
+    }
+    for items in ways.values():  # imports, and the store is made
+        nanoseconds(items, 1_000)
+    while reporter()._known or reporter()._new:
+        time.sleep(0.01)
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(asked.rounds):
+        for name, items in ways.items():
+            found[name].append(nanoseconds(items, asked.iterations))
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    for name, median in medians.items():
+        print(f"{name:16} {median:7.1f} ns   {median / medians['tqdm']:5.2f} of tqdm")
+    ratio = medians["track"] / medians["tqdm"]
+    with track("updates") as loop, tqdm(file=quiet) as bar:
+        for name, update in (("track.update", loop.update), ("tqdm.update", bar.update)):
+            began = time.process_time()
+            for _ in range(asked.iterations // 4):
+                update()
+            each = (time.process_time() - began) / (asked.iterations // 4) * 1e9
+            print(f"{name:16} {each:7.1f} ns")
+    return int(asked.check and ratio > WORST_RATIO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from syncmon_ext.model.errors import (
+    InvalidConfig,
+    InvalidRequest,
+    RunNotFound,
+    TaskExists,
+    TaskNotFound,
+    WrongState,
+)
+from syncmon_ext.model.log import Level
+from syncmon_ext.model.state import State
+from syncmon_ext.store import log
+from syncmon_ext.store.log import NewEntry
+from syncmon_ext.store.store import Store
+from syncmon_widgets import connect, discovery
+from syncmon_widgets.client import ServerError
+from syncmon_widgets.session import NoServer, Session
+from tests.api.conftest import make_server
+from tests.server import JupyterServer
+from tests.simulated import SimulatedRun
+
+MANY = 200_000
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A program beside no server at all."""
+    for name in ("SYNCMON_URL", "SYNCMON_TOKEN", "SYNCMON_STORE", "JPY_PARENT_PID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    return monkeypatch
+
+
+@pytest.fixture
+def beside(server: JupyterServer, clean: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session as a kernel of the server makes it."""
+    clean.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
+    assert server.process is not None
+    clean.setenv("JPY_PARENT_PID", str(server.process.pid))
+    with connect() as session:
+        yield session
+
+
+def write_server(folder: Path, pid: int, **values: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    info = {"pid": pid, "url": f"http://127.0.0.1:{pid}/", "token": "t", "sock": "", **values}
+    (folder / f"jpserver-{pid}.json").write_text(json.dumps(info))
+
+
+def test_servers_are_read_from_jupyter_s_files(tmp_path: Path) -> None:
+    folder = tmp_path / "runtime"
+    write_server(folder, os.getpid(), password=True, token="")
+    write_server(folder, 2**22 + 1)  # no such process
+    (folder / "jpserver-broken.json").write_text('{"pid": ')
+    (folder / "jpserver-other.json").write_text("[1]")
+    write_server(folder, 1, sock="/run/jupyter.sock", base_url="/a/")
+    found = {server.pid: server for server in discovery.running_servers(folder)}
+    assert found.keys() == {os.getpid(), 1}
+    assert not found[os.getpid()].lets_in
+    assert (found[1].socket, found[1].url) == ("/run/jupyter.sock", "http://localhost/a/")
+    assert "secret" not in repr(discovery.Server(url="http://x/", token="secret"))
+    own = discovery.own_first(list(found.values()), {"JPY_PARENT_PID": "1"})
+    assert [server.pid for server in own] == [1]
+    assert len(discovery.own_first(list(found.values()), {"JPY_PARENT_PID": "77"})) == 2
+
+
+def test_no_server_is_said_clearly(clean: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NoServer, match="no Jupyter server with syncmon found: none is running") as e:
+        connect()
+    assert "SYNCMON_URL" in e.value.hint
+
+
+def test_named_server_that_does_not_answer(clean: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServerError, match="does not answer"):
+        connect("http://127.0.0.1:1/", "token")
+
+
+def test_wrong_token_is_said(server: JupyterServer, clean: pytest.MonkeyPatch) -> None:
+    clean.setenv("SYNCMON_URL", server.url)
+    clean.setenv("SYNCMON_TOKEN", "wrong")
+    with pytest.raises(ServerError, match="refused the request") as found:
+        connect()
+    assert found.value.code == "forbidden"
+    assert "wrong" not in str(found.value)
+
+
+def test_password_login_works_on_the_store(
+    clean: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_server(tmp_path / "runtime", os.getpid(), password=True, token="")
+    with connect() as session:
+        assert session.backend.base_url is None
+        assert list(session.tasks()) == []
+    said = capsys.readouterr().err
+    assert "lets people in by password" in said
+    assert "Working on the store" in said
+
+
+@pytest.mark.parametrize("base_url", ["/", "/user/a@b%20c/"])
+def test_server_without_token_is_used(
+    clean: pytest.MonkeyPatch, tmp_path: Path, base_url: str
+) -> None:
+    with make_server(tmp_path / "server", token="", base_url=base_url) as server:
+        clean.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
+        with connect() as session:
+            assert [task.task_id for task in session.tasks()] == ["nightly"]
+            made = session.create_task("made", source="source", target="target", tables=["t"])
+            made.delete()
+
+
+def test_errors_are_syncmon_s_own(beside: Session) -> None:
+    with pytest.raises(TaskNotFound, match="there is no task 'nightli'") as found:
+        beside.task("nightli")
+    assert "nightly" in found.value.hint
+    with pytest.raises(TaskExists):
+        beside.create_task("nightly", source="source", target="target", tables=["t"])
+    with pytest.raises(InvalidConfig, match="colour"):
+        beside.create_task("a", source="source", target="target", tables=["t"], colour="red")
+    with pytest.raises(WrongState):
+        beside.task("nightly").pause()
+    with pytest.raises(InvalidRequest, match="level"):
+        beside.task("nightly").logs(level="loud")
+    with pytest.raises(RunNotFound):
+        beside.task("nightly").history("nothing")
+
+
+def test_frames_have_their_schema_when_empty(beside: Session) -> None:
+    task = beside.create_task("empty", source="source", target="target", tables=["t"])
+    logs, history, runs = task.logs(), task.history(), task.runs()
+    assert (len(logs), len(history), len(runs)) == (0, 0, 0)
+    assert list(logs.columns) == ["seq", "task_id", "run_id", "time", "level", "unit", "message"]
+    assert str(logs["time"].dtype) == "datetime64[us, UTC]"
+    assert str(logs["seq"].dtype) == "Int64"
+    assert list(logs["level"].cat.categories) == [str(level) for level in Level]
+    assert str(history["elapsed_seconds"].dtype) == "timedelta64[us]"
+    assert str(history["rows_committed"].dtype) == "Int64"
+    assert "interrupted" in runs["state"].cat.categories
+    full = [task.progress(), task.units()]
+    for frame in (logs, history, runs, *full):
+        assert isinstance(frame, pd.DataFrame)
+        table = pa.table(frame)  # through __arrow_c_stream__
+        assert table.equals(frame.to_arrow())
+        assert table.column_names == list(frame.columns)
+    task.delete()
+
+
+def test_schema_is_the_same_when_full(beside: Session, server: JupyterServer) -> None:
+    store = Store(server.store_url)
+    task = beside.create_task("full", source="source", target="target", tables=["t"])
+    empty = [task.logs(), task.history(), task.runs(), task.progress(), task.units()]
+    run = SimulatedRun(store, "full")
+    run.write("a line")
+    run.commit("t", 100)
+    run.sample()
+    run.become(State.COMPLETED)
+    full = [task.logs(), task.history(), task.runs(), task.progress(), task.units()]
+    for before, after in zip(empty, full, strict=True):
+        assert len(after)
+        assert list(before.dtypes) == list(after.dtypes)
+    assert full[0]["message"].iloc[0] == "a line"
+    store.close()
+
+
+def test_many_entries_come_fast_and_whole(beside: Session, server: JupyterServer) -> None:
+    store = Store(server.store_url)
+    task = beside.create_task("long", source="source", target="target", tables=["t"])
+    with store.write() as connection:
+        from syncmon_ext.store import tasks
+
+        stored = tasks.stored_task(connection, "long")
+        assert stored is not None
+        tasks.ensure_task(connection, stored)
+        for start in range(0, MANY, 20_000):
+            log.append(
+                connection,
+                "long",
+                None,
+                [
+                    NewEntry(level=list(Level)[n % 4], message=f"entry {n} é🙂", unit="t")
+                    for n in range(start, start + 20_000)
+                ],
+            )
+    began = time.monotonic()
+    frame = task.logs()
+    seconds = time.monotonic() - began
+    assert list(frame["seq"]) == list(range(1, MANY + 1))
+    assert frame["message"].iloc[-1] == f"entry {MANY - 1} é🙂"
+    assert seconds < 15, f"{MANY:,} entries took {seconds:.1f} s"
+    assert list(task.logs(limit=3)["seq"]) == [MANY - 2, MANY - 1, MANY]
+    assert list(task.logs(limit=5_000)["seq"]) == list(range(MANY - 4_999, MANY + 1))
+    errors = task.logs(limit=2_000, level="error")
+    assert len(errors) == 2_000
+    assert set(errors["level"]) == {"error"}
+    assert task.logs(q="ENTRY 777 ")["seq"].tolist() == [778]
+    task.delete()
+    store.close()
+
+
+def test_import_is_light() -> None:
+    program = (
+        "import sys, syncmon_widgets; from syncmon_widgets import connect, track, TaskStopped\n"
+        "heavy = {'pandas', 'numpy', 'pyarrow', 'httpx', 'sqlalchemy', 'tornado', 'asyncio',"
+        " 'jupyter_server', 'IPython', 'tqdm', 'anywidget', 'matplotlib', 'psutil'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
