@@ -34,6 +34,9 @@ test: install test-js
 test-js: install
 	$(BIN)/python hatch_build.py check
 
+fuzz: install
+	$(BIN)/python -m pytest tests/fuzz --fuzz-cases=20000 --timeout=7200
+
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
