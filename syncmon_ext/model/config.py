@@ -15,7 +15,15 @@ import tomli
 from syncmon_ext.model.connection import Connection, SecretReference
 from syncmon_ext.model.decode import decode, did_you_mean, join, shown
 from syncmon_ext.model.errors import InvalidConfig
-from syncmon_ext.model.task import FILTER_OPERATORS, TASK_ID, Mode, TableSpec, Task, TaskSpec
+from syncmon_ext.model.task import (
+    FILTER_OPERATORS,
+    TASK_ID,
+    Mode,
+    TableSpec,
+    Task,
+    TaskSpec,
+    Verify,
+)
 
 SECTIONS: Final = ("connections", "tasks")
 REFERENCE_HINT: Final = (
@@ -161,6 +169,11 @@ def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
         raise InvalidConfig(
             f'{join(path, "direct")}: needs mode = "append"',
             hint="remove direct, or change the mode",
+        )
+    if spec.direct and spec.verify is Verify.HASH:
+        raise InvalidConfig(
+            f'{join(path, "verify")}: "hash" compares the staged rows, and direct = true stages none',
+            hint='remove direct, or use verify = "count"',
         )
     if spec.lag_seconds and spec.mode is not Mode.INCREMENTAL:
         raise InvalidConfig(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from syncmon_ext.model.chunk import Window
-from syncmon_ext.model.task import Mode
+from syncmon_ext.model.task import Mode, Verify
 
 
 class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +72,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     mode: Mode = Mode.REPLACE
     direct: bool = False
+    verify: Verify = Verify.COUNT
     merge_key: list[str] = []
     merge_collations: list[
         str | None

@@ -25,6 +25,13 @@ class Mode(StrEnum):
         return self in (Mode.MERGE, Mode.INCREMENTAL)
 
 
+class Verify(StrEnum):
+    """What is compared before a table is put in place."""
+
+    COUNT = "count"  # the rows of each chunk: always
+    HASH = "hash"  # the content of each chunk too
+
+
 class Kind(StrEnum):
     """What a task is: a copy that a worker executes, or a loop that reports itself."""
 
@@ -75,6 +82,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     direct: bool = False  # append without staging
     allow_lossy: list[str] = []  # "column" or "table.column"
     throttle: Throttle | None = None
+    verify: Verify = Verify.COUNT
     # Of incremental: how far before the watermark it reads again, for transactions that commit late.
     lag_seconds: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 0.0
 

@@ -11,6 +11,7 @@ from sqlalchemy.sql.dml import Insert
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.sync.databases.base import Session
+from syncmon_ext.sync.digest import Digest
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.ownership import Ownership
 
@@ -55,7 +56,9 @@ def begun(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Insert:
     ).on_conflict_do_nothing()
 
 
-def completed(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Update:
+def completed(
+    dialect: str, own: Ownership, unit_id: str, chunk: Chunk, digest: Digest | None = None
+) -> Update:
     """Writes what the chunk held, before its transaction commits."""
     table = ledger(dialect).checkpoints
     return (
@@ -65,7 +68,7 @@ def completed(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Updat
             table.c.low_key == encoded(chunk.low),
             table.c.high_key == encoded(chunk.high),
         )
-        .values(rows=chunk.rows, bytes=chunk.bytes)
+        .values(rows=chunk.rows, bytes=chunk.bytes, digest=None if digest is None else str(digest))
     )
 
 
@@ -90,6 +93,30 @@ def of_unit(dialect: str, own: Ownership, unit_id: str) -> Select[tuple[Any, ...
 def removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
     """Removes the checkpoints of a unit."""
     return delete(ledger(dialect).checkpoints).where(*_of(dialect, own, unit_id))
+
+
+def undone(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Delete:
+    """Removes one checkpoint: its rows are gone."""
+    table = ledger(dialect).checkpoints
+    return delete(table).where(
+        *_of(dialect, own, unit_id),
+        table.c.low_key == encoded(chunk.low),
+        table.c.high_key == encoded(chunk.high),
+    )
+
+
+def digests(session: Session, own: Ownership, unit_id: str) -> list[tuple[Chunk, Digest]]:
+    """The committed chunks of a unit with the digests of what was read, in no order."""
+    table = ledger(session.dialect).checkpoints
+    rows = session.run(
+        select(
+            table.c.low_key, table.c.high_key, table.c.rows, table.c.bytes, table.c.digest
+        ).where(*_of(session.dialect, own, unit_id))
+    )
+    return [
+        (Chunk(low=decoded(low), high=decoded(high), rows=n, bytes=size), Digest.parsed(text))
+        for low, high, n, size, text in rows
+    ]
 
 
 def committed(session: Session, own: Ownership, unit_id: str) -> list[Chunk]:

@@ -8,14 +8,14 @@ from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.model.task import Mode
-from syncmon_ext.sync import checkpoint, fence, names
+from syncmon_ext.model.task import Mode, Verify
+from syncmon_ext.sync import checkpoint, digest, fence, names
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import shown
-from syncmon_ext.sync.routes.base import Copier
+from syncmon_ext.sync.routes.base import Way
 from syncmon_ext.sync.routes.registry import ROUTES
 
 
@@ -36,8 +36,8 @@ def copied(
             found = _committed(session, own, unit, chunk)
             if found is not None:
                 return found
-            with ROUTES[unit.route](source, session, snapshot) as copy:
-                return _copy(session, copy, own, unit, chunk)
+            with ROUTES[unit.route](source, session, snapshot) as way:
+                return _copy(session, way, own, unit, chunk)
     except CopyFailed as error:
         place = f"table {shown(unit.source_schema, unit.source_table)}, chunk {bounds(chunk)}"
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
@@ -68,21 +68,24 @@ def _committed(
 
 
 def _copy(
-    session: AnySession, copy: Copier, own: Ownership, unit: UnitPlan, chunk: Chunk
+    session: AnySession, way: Way, own: Ownership, unit: UnitPlan, chunk: Chunk
 ) -> ChunkResult:
     dialect = session.dialect
     landed = None
     with session.transaction():
         # First, so that a twin whose COMMIT is under way is waited for before a row moves.
         if session.run_change(checkpoint.begun(dialect, own, unit.unit_id, chunk)):
-            landed = copy(unit, chunk, names.landing(own, unit))
+            landed = way.copy(unit, chunk, names.landing(own, unit))
+            read = None
+            if unit.verify is Verify.HASH:
+                read = digest.of_source(way.reader, way.schema, unit, chunk.low, chunk.high)
             if landed.rows != landed.rows_read:
                 raise CountMismatch(
                     f"{landed.rows_read} rows were read and {landed.rows} landed",
                     hint="a trigger or a rule of the target may drop rows; the chunk was rolled back",
                 )
             done = Chunk(low=chunk.low, high=chunk.high, rows=landed.rows, bytes=landed.bytes)
-            session.run_change(checkpoint.completed(dialect, own, unit.unit_id, done))
+            session.run_change(checkpoint.completed(dialect, own, unit.unit_id, done, read))
             fault_point("chunk.written")
             fence.check(session, own, [unit])
             fault_point("chunk.before_commit")

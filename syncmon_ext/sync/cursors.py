@@ -34,11 +34,11 @@ def checked(
         return "", [f"cursor: there is no column {cursor} in {shape.name}; it has {known}"]
     if dialect == "sqlite":
         return column.type, []
-    known = (*INTEGERS, *NUMBERS, *TIMES, *TEXTS)
-    if column.base not in known:
+    kinds = (*INTEGERS, *NUMBERS, *TIMES, *TEXTS)
+    if column.base not in kinds:
         return column.base, [
             f"cursor {cursor} is {column.type}, which does not grow with time; use a column of type "
-            + ", ".join(known)
+            + ", ".join(kinds)
         ]
     if lag_seconds and column.base in TEXTS:
         return column.base, [

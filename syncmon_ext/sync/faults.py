@@ -28,6 +28,8 @@ POINTS: Final = (
     "chunk.after_commit",
     "chunk.returned",
     "store.chunk_recorded",
+    "verify.compared",
+    "verify.before_commit",
     "swap.begin",
     "swap.before_commit",
     "swap.after_commit",

@@ -105,9 +105,11 @@ def copy(
     return result
 
 
-def index(target: Connection, own: Ownership, unit: UnitPlan) -> None:
-    """Build the keys and indexes of a unit whose chunks are all committed; before ``swap``."""
-    swaps.index(target, own, unit)
+def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
+    """Build the keys and indexes of a unit whose chunks are all committed; before ``swap``.
+
+    With ``verify = "hash"`` the content is compared: chunks that differ are taken back and given."""
+    return swaps.index(target, own, unit)
 
 
 def swap(target: Connection, own: Ownership, units: list[UnitPlan]) -> list[SwapResult]:

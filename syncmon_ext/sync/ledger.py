@@ -76,6 +76,7 @@ def ledger(dialect: str) -> Ledger:
             Column("high_key", Text, primary_key=True),  # JSON
             Column("rows", integer, nullable=False),
             Column("bytes", integer, nullable=False),
+            Column("digest", Text),  # of what was read, where the content is verified
         ),
         # One row per target table and set of source rows; no stop and no end of a run removes it.
         watermarks=Table(

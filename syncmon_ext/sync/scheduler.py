@@ -16,12 +16,13 @@ from syncmon_ext.model.errors import FenceLost, SnapshotLost, SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.model.task import TaskSpec
+from syncmon_ext.model.task import TaskSpec, Verify
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.chunk_copy import bounds
 from syncmon_ext.sync.faults import FaultInjected
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.ownership import Ownership
@@ -33,6 +34,8 @@ from syncmon_ext.sync.unit_copy import Gap, UnitCopy
 BEAT_SECONDS: Final = 0.1
 GRACE_SECONDS: Final = 2.0  # for the chunks in flight to commit, on pause and stop
 WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
+REPAIRS: Final = 2  # of chunks whose content differs, until the unit is failed
+NAMED_CHUNKS: Final = 10  # in a message
 CHILD_DEATHS: Final = 3  # in a row, without a chunk between them, until the unit is failed
 
 
@@ -345,8 +348,24 @@ class Scheduler:
             copy.plan,
         )
 
-    def _indexed(self, copy: UnitCopy, _: None) -> None:
-        copy.indexed = True
+    def _indexed(self, copy: UnitCopy, bad: list[Chunk]) -> None:
+        copy.indexed = not bad
+        if not bad:
+            return
+        unit_id = copy.plan.unit_id
+        named = ", ".join(bounds(chunk) for chunk in bad[:NAMED_CHUNKS])
+        more = f" and {len(bad) - NAMED_CHUNKS} more" if len(bad) > NAMED_CHUNKS else ""
+        message = (
+            f"{unit_id}: the content of {len(bad)} chunks differs from the source: {named}{more}"
+        )
+        copy.take_back(bad)
+        if copy.repairs > REPAIRS:
+            self._fail(
+                copy, message, f"they were copied again {REPAIRS} times; is the target sound?"
+            )
+            return
+        copy.change(state=UnitState.RUNNING)
+        self._recorder.log(Level.WARNING, f"{message}; they are copied again", unit_id)
 
     def _put(self, group: list[UnitCopy], future: Future[Any]) -> None:
         for member in group:
@@ -366,7 +385,8 @@ class Scheduler:
             self._save(member)
             self._recorder.log(
                 Level.SUCCESS,
-                f"{member.plan.unit_id}: {member.runtime.rows_committed:,} rows copied, counts agree",
+                f"{member.plan.unit_id}: {member.runtime.rows_committed:,} rows copied, "
+                f"{'content agrees' if member.plan.verify is Verify.HASH else 'counts agree'}",
                 member.plan.unit_id,
             )
         for result in results:

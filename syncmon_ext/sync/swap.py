@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.model.task import Mode
+from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
     checkpoint,
     fence,
@@ -21,6 +22,7 @@ from syncmon_ext.sync import (
     swap_postgresql,
     swap_sqlite,
     unit_row,
+    verifying,
     watermark,
 )
 from syncmon_ext.sync.databases import sessions
@@ -33,15 +35,17 @@ from syncmon_ext.sync.results import SwapResult
 from syncmon_ext.sync.unit_row import UnitRow
 
 
-def index(target: Connection, own: Ownership, unit: UnitPlan) -> None:
-    """Make keys and indexes of the landing table, before the swap's short transaction."""
+def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
+    """Make keys and indexes of the landing table, before the swap's short transaction; then compare the
+    content, where that is asked for. Gives the chunks that are to be copied again."""
     with sessions.opened(target, own.application_name) as session:
         row = unit_row.found(session, own, unit.unit_id)
         if row is not None and row.swapped:
-            return
+            return []
         with session.transaction():
             staging.build_indexes(session, own, unit)
             fence.check(session, own, [unit])
+        return verifying.taken_back(session, own, unit) if unit.verify is Verify.HASH else []
 
 
 def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[SwapResult]:

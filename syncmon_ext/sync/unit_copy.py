@@ -49,6 +49,7 @@ class UnitCopy:
         self.in_flight: list[Chunk] = []
         self.pace = Pace()
         self.chunk_rate: float | None = None  # rows/s of one chunk while it is copied
+        self.repairs = 0  # rounds in which chunks were copied again since their content differed
         self._uncounted = False  # a chunk came without a row count
 
     @property
@@ -131,6 +132,16 @@ class UnitCopy:
             rate = result.rows / took
             self.chunk_rate = rate if self.chunk_rate is None else (self.chunk_rate + rate) / 2
         self.observe(seconds)
+
+    def take_back(self, bad: list[Chunk]) -> None:
+        """Copy chunks again whose content differs: they are no longer committed."""
+        self.repairs += 1
+        self.ready.extend(bad)
+        self.change(
+            rows_committed=self.runtime.rows_committed - sum(chunk.rows or 0 for chunk in bad),
+            bytes_committed=self.runtime.bytes_committed - sum(chunk.bytes or 0 for chunk in bad),
+            chunks_committed=self.runtime.chunks_committed - len(bad),
+        )
 
     def take_swap(self, rows: int, now: datetime) -> None:
         """The rows are in place."""

@@ -106,6 +106,7 @@ def planned(
         route=f"{session.dialect}_{place.dialect}",
         mode=spec.mode,
         direct=swap == "direct",
+        verify=spec.verify,
         merge_key=merge.columns,
         merge_collations=merge.collations,
         cursor=table.cursor,

@@ -15,6 +15,7 @@ from syncmon_ext.sync.faults import POINTS
 from tests.faults.harness import ROUTES, rig
 
 # Points that only a stop reaches.
+OF_A_VERIFICATION = {"verify.compared", "verify.before_commit"}
 OF_A_STOP = {"discard.before_commit", "discard.after_commit"}
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 MODES = ("replace", "append", "merge", "incremental")
@@ -45,7 +46,8 @@ def test_killed_at_a_fault_point_resumes_to_equal_content(
     fired = tmp_path / "fired"
     monkeypatch.setenv("SYNCMON_FAULT", f"{point}:1:kill")
     monkeypatch.setenv("SYNCMON_FAULT_ONCE", str(fired))
-    with rig(tmp_path, route, mode=mode) as it:
+    options = {"verify": "hash"} if point in OF_A_VERIFICATION else {}
+    with rig(tmp_path, route, mode=mode, **options) as it:
         if mode in ("merge", "incremental"):
             it.make_old_target()
         it.control.start("nightly")

@@ -121,6 +121,16 @@ class SqliteSession:
             raise
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A transaction that reads one state of the database."""
+        self.change("BEGIN")
+        try:
+            yield
+        finally:
+            if self._open is not None and self._open.in_transaction:
+                self._open.execute("ROLLBACK")
+
+    @contextmanager
     def guard(self) -> Iterator[None]:
         """Tells that this database is waited for; maps the driver's errors."""
         with phases.waiting_for(self.name), self.mapped():

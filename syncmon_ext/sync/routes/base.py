@@ -29,11 +29,19 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
 Copier = Callable[[UnitPlan, Chunk, str], Landed]
 
 
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """An open way: the copier, and where the state that it reads can be read besides."""
+
+    copy: Copier
+    reader: AnySession
+    schema: str | None = None  # of the source's tables in ``reader``, where it is not their own
+
+
 class Route(Protocol):
-    """Opens the way; what it yields is called inside the target's transaction."""
+    """Opens the way; what it yields is used inside the target's transaction."""
 
     def __call__(
         self, source: Connection, target: AnySession, snapshot: str | None
-    ) -> AbstractContextManager[Copier]:
-        """A copier for the time of a block."""
+    ) -> AbstractContextManager[Way]:
+        """A way for the time of a block."""
         ...

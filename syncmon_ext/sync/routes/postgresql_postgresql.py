@@ -15,7 +15,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, relation
-from syncmon_ext.sync.routes.base import Copier, Landed
+from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.postgresql_source import Reader, copy_statement, reading
 
 # Types whose binary form is fixed and does not hold the number of a type that servers give out.
@@ -56,8 +56,8 @@ BUFFER_ROWS: Final = 10_000
 
 
 @contextmanager
-def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Copier]:
-    """A copier that reads ``snapshot``."""
+def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Way]:
+    """A way that reads ``snapshot``."""
     if not isinstance(target, PostgresSession):
         raise TypeError("this route ends in PostgreSQL")
     with reading(source, snapshot) as session:
@@ -65,7 +65,7 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
         def copy(unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
             return _copied(session, target, unit, chunk, table)
 
-        yield copy
+        yield Way(copy=copy, reader=session)
 
 
 def passes_binary(unit: UnitPlan) -> bool:

@@ -20,7 +20,7 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.reflect.sqlite import affinity
-from syncmon_ext.sync.routes.base import Copier, Landed
+from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.postgresql_source import Reader, copy_statement, reading
 
 BATCH_ROWS: Final = 5_000
@@ -31,8 +31,8 @@ _ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "
 
 
 @contextmanager
-def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Copier]:
-    """A copier that reads ``snapshot``."""
+def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Way]:
+    """A way that reads ``snapshot``."""
     if not isinstance(target, SqliteSession):
         raise TypeError("this route ends in SQLite")
     with reading(source, snapshot) as session:
@@ -40,7 +40,7 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
         def copy(unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
             return _copied(session, target, unit, chunk, table)
 
-        yield copy
+        yield Way(copy=copy, reader=session)
 
 
 def parsed(line: str, converters: Sequence[tuple[int, Callable[[str], Any]]]) -> list[Any]:

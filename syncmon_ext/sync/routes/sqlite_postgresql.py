@@ -21,7 +21,7 @@ from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident, relation
-from syncmon_ext.sync.routes.base import Copier, Landed
+from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.storage_checks import Checks
 
 BATCH_ROWS: Final = 5_000  # between two looks at the pace; rows are never held
@@ -45,8 +45,8 @@ class CountingWriter(psycopg_copy.LibpqWriter):
 
 
 @contextmanager
-def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Copier]:
-    """A copier; ``snapshot`` does not exist in SQLite."""
+def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Way]:
+    """A way; ``snapshot`` does not exist in SQLite."""
     if not isinstance(target, PostgresSession):
         raise TypeError("this route ends in PostgreSQL")
     if snapshot is not None:
@@ -58,7 +58,8 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
         def copy(unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
             return _copied(reading, target, unit, chunk, table)
 
-        yield copy
+        with reading.reading():
+            yield Way(copy=copy, reader=reading)
 
 
 def _copied(

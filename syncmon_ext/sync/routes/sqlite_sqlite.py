@@ -17,15 +17,15 @@ from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
-from syncmon_ext.sync.routes.base import Copier, Landed
+from syncmon_ext.sync.routes.base import Landed, Way
 
 _ATTACHED: Final = "source"
 SLICE_ROWS: Final = 10_000
 
 
 @contextmanager
-def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Copier]:
-    """A copier; ``snapshot`` does not exist in SQLite."""
+def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iterator[Way]:
+    """A way; ``snapshot`` does not exist in SQLite."""
     if not isinstance(target, SqliteSession):
         raise TypeError("this route ends in SQLite")
     if snapshot is not None:
@@ -35,7 +35,7 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
     def copy(unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
         return _copied(target, schema, unit, chunk, table)
 
-    yield copy
+    yield Way(copy=copy, reader=target, schema=schema)
 
 
 def _attach(source: Connection, target: SqliteSession) -> str:
