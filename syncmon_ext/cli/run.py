@@ -132,11 +132,15 @@ def _result(bench: Workbench, task: str, progress: Progress) -> str:
     if progress.state is State.FAILED or progress.failed_tables:
         failed = [unit for unit in progress.units if unit.error]
         line += f" ({bars.counts(progress)})"
-        line += "".join(f"\n✕ {unit.table}: {unit.error}\n  {unit.hint or ''}" for unit in failed)
+        line += "".join(_reason(f"{unit.table}: {unit.error}", unit.hint) for unit in failed)
         if progress.error and not failed:
-            line += f"\n✕ {progress.error}\n  {progress.hint or ''}"
+            line += _reason(progress.error, progress.hint)
     if progress.state is State.PAUSED:
         if progress.error:
-            line += f"\n✕ {progress.error}\n  {progress.hint or ''}"
+            line += _reason(progress.error, progress.hint)
         line += f"\n  go on with: {bench.command('run', task)}"
     return line
+
+
+def _reason(error: str, hint: str | None) -> str:
+    return f"\n✕ {error}" + (f"\n  {hint}" if hint else "")

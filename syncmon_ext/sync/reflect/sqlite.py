@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.reflect.shape import (
     ColumnShape,
     ForeignKeyShape,
@@ -101,10 +102,20 @@ def reflect(session: SqliteSession, table: str) -> TableShape | None:
         foreign_keys=_foreign_keys(session, name, primary),
         inbound=_inbound(session, name) if kind == "table" else [],
         rowid=rowid,
+        rows=_highest_rowid(session, name, rowid) if kind == "table" else None,
+        rows_is_estimate=True,
         strict=strict,
         sql=sql,
         triggers=triggers,
     )
+
+
+def _highest_rowid(session: SqliteSession, table: str, rowid: str | None) -> int | None:
+    """About how many rows there are, from the end of the tree: counting would read all of it."""
+    if rowid is None:
+        return None
+    highest = session.execute(f"SELECT max({rowid}) FROM {ident(table)}")[0][0]
+    return max(0, int(highest or 0))
 
 
 def _rowid_alias(session: SqliteSession, table: str, info: list[tuple[object, ...]]) -> bool:
