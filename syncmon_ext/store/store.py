@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from syncmon_ext.model.errors import InvalidConfig, StoreUnavailable
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.filesystem import filesystem_of, is_network
-from syncmon_ext.store.migrate import migrate
+from syncmon_ext.store.migrate import hold_alone, migrate
 from syncmon_ext.store.schema import store_identity
 
 BUSY_SECONDS: Final = 5.0  # how long a writer waits for another one; transactions are milliseconds
@@ -71,14 +71,20 @@ class Store:
         self.engine.dispose()
 
     def _identity(self) -> str:
+        identity = select(store_identity.c.store_id).limit(1)
+        with self.read() as connection:
+            found: str | None = connection.scalar(identity)
+        if found is not None:
+            return found
         with self.write() as connection:
-            found = connection.scalar(select(store_identity.c.store_id).limit(1))
+            hold_alone(connection)
+            found = connection.scalar(identity)
             if found is None:
                 found = uuid.uuid4().hex
                 connection.execute(
                     insert(store_identity).values(store_id=found, created_at=utc_now())
                 )
-        return str(found)
+        return found
 
 
 def _checked_url(url: str) -> URL:

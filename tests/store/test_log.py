@@ -86,9 +86,9 @@ def test_positions_are_gapless_and_in_commit_order_under_concurrent_writers(
     followed: list[LogEntry] = []
     while any(writer.is_alive() for writer in writers) and answers.qsize() < WRITERS:
         followed += found(store, 50, after=followed[-1].seq if followed else 0)
-    committed = [message for _ in writers for message in answers.get(timeout=60)]
+    committed = [message for _ in writers for message in answers.get(timeout=180)]
     for writer in writers:
-        writer.join(timeout=30)
+        writer.join(timeout=90)
         assert writer.exitcode == 0
     while more := found(store, 50, after=followed[-1].seq if followed else 0):
         followed += more

@@ -3,6 +3,8 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from syncmon_ext.store import tasks
 from syncmon_ext.store.schema import metadata, store_identity
 from syncmon_ext.store.store import Store
 
-PROCESSES = 6
+PROCESSES = 4
 
 SECOND = """
 import sqlalchemy as sa
@@ -68,6 +70,22 @@ def test_new_store_has_the_schema_that_the_code_describes(store: Store) -> None:
     assert differences == []
 
 
+def test_newest_revision_is_known_from_the_names_of_the_scripts(store: Store) -> None:
+    assert migration.newest_by_name(migration.SCRIPTS) == revision(store)
+
+
+def test_opening_a_store_that_is_up_to_date_does_not_load_the_migrations(store_url: str) -> None:
+    Store(store_url).close()
+    program = (
+        "import sys; from syncmon_ext.store.store import Store; "
+        f"Store({store_url!r}).close(); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_store_opened_again_is_the_same_store(store_url: str) -> None:
     first = Store(store_url)
     add_task(first)
@@ -83,7 +101,9 @@ def test_store_opened_again_is_the_same_store(store_url: str) -> None:
 def open_store(url: str, ready: object, answers: multiprocessing.Queue[str]) -> None:
     try:
         ready.wait()  # type: ignore[attr-defined]
-        answers.put(Store(url).store_id)
+        store = Store(url)
+        store.close()
+        answers.put(store.store_id)
     except BaseException as error:
         answers.put(f"{type(error).__name__}: {error}")
 
@@ -97,7 +117,7 @@ def test_store_opened_by_many_processes_at_once_is_made_once(store_url: str) -> 
     ]
     for worker in workers:
         worker.start()
-    found = {answers.get(timeout=60) for _ in workers}
+    found = {answers.get(timeout=180) for _ in workers}
     for worker in workers:
         worker.join(timeout=30)
     store = Store(store_url)

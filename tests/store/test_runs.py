@@ -92,9 +92,9 @@ def test_one_of_many_processes_gets_the_lease(store: Store, store_url: str) -> N
     ]
     for taker in takers:
         taker.start()
-    won = [pid for pid, _, taken in (answers.get(timeout=60) for _ in takers) if taken]
+    won = [pid for pid, _, taken in (answers.get(timeout=180) for _ in takers) if taken]
     for taker in takers:
-        taker.join(timeout=30)
+        taker.join(timeout=90)
     with store.read() as connection:
         lease = runs.lease(connection, run_id)
     assert lease.owner is not None
