@@ -110,8 +110,10 @@ class Notebook:
             """() => {
                  const current = window.jupyterapp?.shell?.currentWidget;
                  const session = current?.sessionContext?.session?.kernel;
-                 return session?.connectionStatus === 'connected' && session.status !== 'unknown'
-                   && session.status !== 'starting';
+                 return current?.context?.isReady && current.content.widgets.length > 0
+                   && current.sessionContext.isReady
+                   && session?.connectionStatus === 'connected'
+                   && !['unknown', 'starting'].includes(session.status);
                }""",
             timeout=60_000,
         )
@@ -124,6 +126,10 @@ class Notebook:
     def run_all(self) -> None:
         """Run all cells; does not wait for them."""
         self.command("notebook:run-all-cells", wait=False)
+
+    def is_busy(self) -> bool:
+        """Whether a cell is being executed; a subshell's messages say "idle" meanwhile."""
+        return self.page.locator(".jp-InputPrompt", has_text="[*]").count() > 0
 
     def status(self) -> str:
         """The kernel's, as the application knows it."""

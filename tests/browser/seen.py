@@ -1,0 +1,103 @@
+"""What a person sees on the page, by the names that the front end gives to its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+SECONDS = 1_000  # of Playwright's milliseconds
+
+
+def part(page: Page, name: str) -> Locator:
+    """A part of the page by its test id."""
+    return page.get_by_test_id(name)
+
+
+def expect_state(page: Page, state: str, seconds: float = 20) -> None:
+    """The head of the task shows a state."""
+    mark = page.locator(f".sm-header [data-state={state}]")
+    expect(mark).to_be_visible(timeout=seconds * SECONDS)
+
+
+def press(page: Page, command: str) -> None:
+    """Press one of the task's buttons."""
+    part(page, f"command-{command}").click()
+
+
+def record(page: Page, parts: dict[str, str]) -> None:
+    """From now on note the state, and a property of each of ``parts``, whenever the page changes."""
+    page.evaluate(
+        """(parts) => {
+            window.looks = [];
+            const look = () => {
+                const mark = document.querySelector('.sm-header [data-state]');
+                const now = { state: mark?.dataset.state };
+                for (const [name, property] of Object.entries(parts)) {
+                    const part = document.querySelector(`[data-testid="${name}"]`);
+                    now[name] = part ? part[property] : null;
+                }
+                window.looks.push(now);
+            };
+            new MutationObserver(look).observe(document.body, {
+                subtree: true, childList: true, characterData: true, attributes: true,
+            });
+        }""",
+        parts,
+    )
+
+
+def recorded(page: Page) -> list[dict[str, Any]]:
+    """What was noted since ``record``, in order."""
+    found: list[dict[str, Any]] = page.evaluate("window.looks")
+    return found
+
+
+def number(text: str) -> float:
+    """The number that a text begins with, as in "63 %" or "1,540 rows"."""
+    digits = text.strip().split(" ")[0].replace(",", "").replace("~", "")
+    return float(digits)
+
+
+def log_lines(page: Page) -> list[int]:
+    """The positions of the log's lines that are on the screen, in their order there."""
+    found: list[int] = page.evaluate(
+        """() => [...document.querySelectorAll('.sm-log-row')]
+            .sort((a, b) => parseFloat(a.style.top) - parseFloat(b.style.top))
+            .map((row) => Number(row.dataset.testid.slice('log-'.length)))"""
+    )
+    return found
+
+
+def whole_log(page: Page) -> list[int]:
+    """All lines of the log: its box is scrolled from the top to the bottom."""
+    found: list[int] = page.evaluate(
+        """async () => {
+            const box = document.querySelector('[data-testid=log]');
+            const seen = [];
+            const frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
+            for (let top = 0; ; top += box.clientHeight) {
+                box.scrollTop = top;
+                await frame(); await frame();
+                const rows = [...box.querySelectorAll('.sm-log-row')]
+                    .sort((a, b) => parseFloat(a.style.top) - parseFloat(b.style.top))
+                    .map((row) => [parseFloat(row.style.top), Number(row.dataset.testid.slice(4))]);
+                for (const row of rows) if (!seen.some(([at]) => at === row[0])) seen.push(row);
+                if (top + box.clientHeight >= box.scrollHeight) break;
+            }
+            return seen.sort((a, b) => a[0] - b[0]).map(([, seq]) => seq);
+        }"""
+    )
+    return found
+
+
+def overflows(page: Page) -> dict[str, Any] | None:
+    """What makes the page wider than its window; None where nothing does."""
+    found: dict[str, Any] | None = page.evaluate(
+        """() => {
+            const root = document.documentElement;
+            return root.scrollWidth > root.clientWidth
+                ? { content: root.scrollWidth, window: root.clientWidth } : null;
+        }"""
+    )
+    return found
