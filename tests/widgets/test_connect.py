@@ -12,6 +12,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from syncmon_widgets import connect, discovery
+from syncmon_widgets.client import ServerError
+from syncmon_widgets.session import NoServer, Session
 
 from syncmon_ext.model.errors import (
     InvalidConfig,
@@ -26,9 +29,6 @@ from syncmon_ext.model.state import State
 from syncmon_ext.store import log
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
-from syncmon_widgets import connect, discovery
-from syncmon_widgets.client import ServerError
-from syncmon_widgets.session import NoServer, Session
 from tests.api.conftest import make_server
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
@@ -81,7 +81,9 @@ def test_servers_are_read_from_jupyter_s_files(tmp_path: Path) -> None:
 
 
 def test_no_server_is_said_clearly(clean: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NoServer, match="no Jupyter server with syncmon found: none is running") as e:
+    with pytest.raises(
+        NoServer, match="no Jupyter server with syncmon found: none is running"
+    ) as e:
         connect()
     assert "SYNCMON_URL" in e.value.hint
 
