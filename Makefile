@@ -26,7 +26,7 @@ demo: install
 	$(BIN)/jupyter syncmon demo $(DEMO)
 
 lab: demo
-	cd $(DEMO) && $(CURDIR)/$(BIN)/jupyter lab --config=jupyter_server_config.py
+	cd $(DEMO) && SYNCMON_CONFIG=$(CURDIR)/$(DEMO)/syncmon.toml $(CURDIR)/$(BIN)/jupyter lab quickstart.ipynb
 
 test: install test-js
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
@@ -44,6 +44,17 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+# The long forms of suites whose seeded short forms are part of `make test`.
+faults: install
+	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/faults --numprocesses=2
+
+bench: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+
+docs: install
+	$(BIN)/python docs/states.py
 
 clean:
 	rm -rf $(VENV) widgets/node_modules syncmon_ext/page/static widgets/syncmon_widgets/static
