@@ -99,7 +99,9 @@ def totals(units: Sequence[UnitRuntime], floor: float = 0.0) -> Totals:
     elif total is None:
         overall = floor if floor > 0 else None
     elif total == 0:
-        overall = max(floor, min(100.0 * completed / len(units), BEFORE_LAST_SWAP)) if units else 0.0
+        overall = (
+            max(floor, min(100.0 * completed / len(units), BEFORE_LAST_SWAP)) if units else 0.0
+        )
     else:
         overall = max(floor, min(100.0 * committed / total, BEFORE_LAST_SWAP))
     return Totals(
