@@ -16,7 +16,7 @@ from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, relation
 from syncmon_ext.sync.routes.base import Landed, Way
-from syncmon_ext.sync.routes.postgresql_source import Reader, copy_statement, reading
+from syncmon_ext.sync.routes.postgresql_source import copy_statement, copying, reading
 
 # Types whose binary form is fixed and does not hold the number of a type that servers give out.
 BINARY: Final = frozenset(
@@ -49,9 +49,7 @@ BINARY: Final = frozenset(
         "bit varying",
     )
 )
-BUFFER_BYTES: Final = (
-    65_536  # rows are joined up to here: a call of the driver costs as much as a row
-)
+BUFFER_BYTES: Final = 131_072  # rows are joined up to here; the driver takes as much in one call
 BUFFER_ROWS: Final = 10_000
 
 
@@ -91,27 +89,32 @@ def _copied(
     pacer = throttle.Pacer()
     clock = time.perf_counter
     target_seconds = slept = 0.0
-    select = copy_statement(source, unit, chunk, options).encode()
+    select = copy_statement(source, unit, chunk, options)
     started = clock()
-    with source.mapped(), source.raw.cursor() as out, target.raw.cursor() as back:
-        with out.copy(select) as reads, target.mapped(), back.copy(into.encode()) as writes:
-            reader = Reader(source, reads)
+    with target.raw.cursor() as back:
+        with (
+            copying(source, select) as reader,
+            target.mapped(),
+            back.copy(into.encode()) as writes,
+        ):
             fault_point("chunk.read")
-            while rows := reader.batch(pacer.batch_rows(BUFFER_ROWS), BUFFER_BYTES):
-                buffer = b"".join(rows)
+            while True:
+                data, rows = reader.batch(pacer.batch_rows(BUFFER_ROWS), BUFFER_BYTES)
+                if not data:
+                    break
                 mark = clock()
                 with target.guard():
-                    writes.write(buffer)
+                    writes.write(data)
                 target_seconds += clock() - mark
-                slept += pacer.spend(len(rows), len(buffer))
+                slept += pacer.spend(rows, len(data))
             finishing = clock()
         ended = clock()
-        rows_read, landed = out.rowcount, back.rowcount
+        rows_read, landed = reader.rows_read, back.rowcount
     target_seconds += ended - finishing
     return Landed(
         rows_read=rows_read,
         rows=landed,
-        bytes=reader.bytes,
+        bytes=reader.size,
         source_seconds=reader.seconds,
         transfer_seconds=max(0.0, ended - started - slept - reader.seconds - target_seconds),
         target_seconds=target_seconds,

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import psycopg
 
@@ -17,6 +19,11 @@ from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER
 from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.routes import compiled
+
+BROKEN: Final = -1  # the states of the compiled loop
+WAIT: Final = 1
+ENDED: Final = 2
 
 
 @contextmanager
@@ -37,17 +44,54 @@ def copy_statement(session: PostgresSession, unit: UnitPlan, chunk: Chunk, optio
     return f"COPY (SELECT {names} FROM {table}{where}) TO STDOUT{options}"
 
 
-class Reader:
-    """Takes the rows of a COPY in batches that are bounded by bytes; knows what they cost."""
+class Reader(Protocol):
+    """Takes the data of a COPY in batches that are bounded by bytes; knows what they cost."""
 
-    def __init__(self, session: PostgresSession, copy: psycopg.Copy) -> None:
+    size: int  # bytes so far
+    seconds: float  # spent waiting for the source
+
+    @property
+    def rows_read(self) -> int:
+        """The rows as the server counted them, once the last batch is taken."""
+        ...
+
+    def batch(self, rows: int, size: int) -> tuple[bytes, int]:
+        """Whole rows, joined, and their number: at most ``rows``, and no more once they hold ``size``
+        bytes; no data at the end."""
+        ...
+
+
+@contextmanager
+def copying(session: PostgresSession, statement: str) -> Iterator[Reader]:
+    """The rows of a ``COPY … TO STDOUT``."""
+    loops = compiled.for_postgresql()
+    if loops is not None:
+        with session.mapped():
+            yield LoopReader(session, loops, statement.encode())
+        return
+    with session.mapped(), session.raw.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        yield RowReader(session, cursor, copy)
+
+
+class RowReader:
+    """Row by row, as the driver gives them."""
+
+    def __init__(
+        self, session: PostgresSession, cursor: psycopg.Cursor[Any], copy: psycopg.Copy
+    ) -> None:
         self._session = session
+        self._cursor = cursor
         self._rows = iter(copy)
-        self.bytes = 0
+        self.size = 0
         self.seconds = 0.0
 
-    def batch(self, rows: int, size: int) -> list[bytes]:
-        """The next rows: at most ``rows``, and no more once they hold ``size`` bytes; none at the end."""
+    @property
+    def rows_read(self) -> int:
+        """The rows that the server sent."""
+        return self._cursor.rowcount
+
+    def batch(self, rows: int, size: int) -> tuple[bytes, int]:
+        """The next rows."""
         taken: list[bytes] = []
         held = 0
         started = time.perf_counter()
@@ -58,5 +102,51 @@ class Reader:
                 if held >= size or len(taken) >= rows:
                     break
         self.seconds += time.perf_counter() - started
-        self.bytes += held
-        return taken
+        self.size += held
+        return b"".join(taken), len(taken)
+
+
+class LoopReader:
+    """What has arrived, joined by the compiled loop."""
+
+    def __init__(self, session: PostgresSession, loops: Any, statement: bytes) -> None:
+        self._session = session
+        self._connection: Any = session.raw.pgconn  # pgconn_ptr is not in psycopg's own stubs
+        self._take = loops.take
+        self._ended = False
+        self.size = 0
+        self.seconds = 0.0
+        self.rows_read = 0
+        with session.guard():
+            self._expect(self._connection.exec_(statement), psycopg.pq.ExecStatus.COPY_OUT)
+        self._arrival = select.poll()
+        self._arrival.register(self._connection.socket, select.POLLIN)
+
+    def batch(self, rows: int, size: int) -> tuple[bytes, int]:
+        """The next rows."""
+        while not self._ended:
+            data, count, state = self._take(self._connection.pgconn_ptr, rows, size)
+            if state == BROKEN:
+                raise psycopg.OperationalError(data.strip())
+            if state == ENDED:
+                self._finish()
+            if data:
+                self.size += len(data)
+                return data, count
+            if state == WAIT:
+                started = time.perf_counter()
+                with self._session.guard():
+                    self._arrival.poll()
+                self.seconds += time.perf_counter() - started
+        return b"", 0
+
+    def _finish(self) -> None:
+        self._ended = True
+        while (result := self._connection.get_result()) is not None:
+            self._expect(result, psycopg.pq.ExecStatus.COMMAND_OK)
+            self.rows_read = result.command_tuples or 0
+
+    @staticmethod
+    def _expect(result: psycopg.pq.abc.PGresult, status: psycopg.pq.ExecStatus) -> None:
+        if result.status != status:
+            raise psycopg.errors.error_from_result(result)

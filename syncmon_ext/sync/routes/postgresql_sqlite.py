@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk
@@ -20,11 +21,13 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.reflect.sqlite import affinity
+from syncmon_ext.sync.routes import compiled
 from syncmon_ext.sync.routes.base import Landed, Way
-from syncmon_ext.sync.routes.postgresql_source import Reader, copy_statement, reading
+from syncmon_ext.sync.routes.postgresql_source import copy_statement, copying, reading
 
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 1 << 20
+MISFIT: Final = 1  # a state of the compiled loop
 # The escapes of COPY's text format (PostgreSQL, "COPY", File Formats).
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -44,8 +47,8 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
 
 
 def parsed(line: str, converters: Sequence[tuple[int, Callable[[str], Any]]]) -> list[Any]:
-    """The values of a row in COPY's text format, its newline included."""
-    fields: list[Any] = line[:-1].split("\t")
+    """The values of a row in COPY's text format."""
+    fields: list[Any] = line.split("\t")
     if "\\" in line:
         fields = [
             field if "\\" not in field else None if field == "\\N" else unescaped(field)
@@ -92,35 +95,100 @@ def _converters(unit: UnitPlan) -> list[tuple[int, Callable[[str], Any]]]:
     return found
 
 
+class RowWriter:
+    """Splits and types the rows in Python."""
+
+    def __init__(self, target: SqliteSession, unit: UnitPlan, insert: str) -> None:
+        self._target = target
+        self._insert = insert
+        self._converters = _converters(unit)
+        self.rows = 0
+
+    def prepared(self, data: bytes) -> Any:
+        """What ``write`` takes."""
+        return [parsed(line, self._converters) for line in str(data, "utf-8").split("\n")[:-1]]
+
+    def write(self, prepared: Any) -> None:
+        """Insert the rows."""
+        self.rows += self._target.raw.executemany(self._insert, prepared).rowcount
+
+
+class LoopWriter(RowWriter):
+    """Leaves plain rows to the compiled loop: it splits, types and inserts them in one go."""
+
+    def __init__(
+        self,
+        target: SqliteSession,
+        unit: UnitPlan,
+        insert: str,
+        land: Callable[[bytes, int], tuple[int, int, int]],
+    ) -> None:
+        super().__init__(target, unit, insert)
+        self._land = land
+
+    def prepared(self, data: bytes) -> Any:
+        """The data as they came."""
+        return data
+
+    def write(self, prepared: Any) -> None:
+        """Insert the rows; one that is not plain goes the longer way."""
+        offset, state = 0, MISFIT
+        while True:
+            rows, offset, state = self._land(prepared, offset)
+            self.rows += rows
+            if state != MISFIT:
+                return
+            end = prepared.index(b"\n", offset) + 1
+            super().write(super().prepared(prepared[offset:end]))
+            offset = end
+
+
+@contextmanager
+def _writer(target: SqliteSession, unit: UnitPlan, insert: str) -> Iterator[RowWriter]:
+    loops, kinds = compiled.for_sqlite(), compiled.landing_kinds(unit.copied)
+    handle = compiled.handle(target) if loops is not None and kinds is not None else None
+    if loops is None or kinds is None or handle is None:
+        yield RowWriter(target, unit, insert)
+        return
+    with target.mapped():
+        statement = loops.prepare(handle, insert, [])
+    try:
+        yield LoopWriter(target, unit, insert, partial(loops.land, statement, kinds))
+    finally:
+        loops.end(statement)
+
+
 def _copied(
     source: PostgresSession, target: SqliteSession, unit: UnitPlan, chunk: Chunk, table: str
 ) -> Landed:
     names = columns(column.name for column in unit.copied)
     marks = ", ".join("?" * len(unit.copied))
     insert = f"INSERT INTO main.{ident(table)} ({names}) VALUES ({marks})"
-    converters = _converters(unit)
     pacer = throttle.Pacer()
     clock = time.perf_counter
-    landed, transfer_seconds, target_seconds = 0, 0.0, 0.0
-    statement = copy_statement(source, unit, chunk, "").encode()
-    with source.mapped(), source.raw.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            reader = Reader(source, copy)
-            fault_point("chunk.read")
-            while lines := reader.batch(pacer.batch_rows(BATCH_ROWS), BATCH_BYTES):
-                started = clock()
-                rows = [parsed(str(line, "utf-8"), converters) for line in lines]
-                between = clock()
-                with target.guard():
-                    landed += target.raw.executemany(insert, rows).rowcount
-                transfer_seconds += between - started
-                target_seconds += clock() - between
-                pacer.spend(len(rows), sum(map(len, lines)))
-        rows_read = cursor.rowcount
+    transfer_seconds = target_seconds = 0.0
+    with (
+        _writer(target, unit, insert) as writer,
+        copying(source, copy_statement(source, unit, chunk, "")) as reader,
+    ):
+        fault_point("chunk.read")
+        while True:
+            data, rows = reader.batch(pacer.batch_rows(BATCH_ROWS), BATCH_BYTES)
+            if not data:
+                break
+            started = clock()
+            prepared = writer.prepared(data)
+            between = clock()
+            with target.guard():
+                writer.write(prepared)
+            transfer_seconds += between - started
+            target_seconds += clock() - between
+            pacer.spend(rows, len(data))
+    rows_read, landed = reader.rows_read, writer.rows
     return Landed(
         rows_read=rows_read,
         rows=landed,
-        bytes=reader.bytes,
+        bytes=reader.size,
         source_seconds=reader.seconds,
         transfer_seconds=transfer_seconds,
         target_seconds=target_seconds,

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -14,18 +15,29 @@ from psycopg import copy as psycopg_copy
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import ranges, throttle
+from syncmon_ext.sync import throttle
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
-from syncmon_ext.sync.quoting import columns, ident, relation
+from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.routes import compiled
 from syncmon_ext.sync.routes.base import Landed, Way
+from syncmon_ext.sync.routes.sqlite_source import Selection, selection
 from syncmon_ext.sync.storage_checks import Checks
 
 BATCH_ROWS: Final = 5_000  # between two looks at the pace; rows are never held
 SAMPLE_EVERY: Final = 16  # reads whose time is taken: each costs as much as a small row
+BATCH_BYTES: Final = 131_072  # of rows that are joined; the driver sends as much in one call
+MORE: Final = 0  # the states of the compiled loop
+MISFIT: Final = 1
+LONGER_CHUNKS: Final = 8  # go the longer way after one in which a value was not plain
+_longer: dict[str, int] = {}
+
+
+class Misfit(Exception):
+    """A value is not as plain as the compiled loop has them: the chunk goes the longer way."""
 
 
 class CountingWriter(psycopg_copy.LibpqWriter):
@@ -65,12 +77,84 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
 def _copied(
     source: SqliteSession, target: PostgresSession, unit: UnitPlan, chunk: Chunk, table: str
 ) -> Landed:
-    checks = Checks(source, unit)
-    bind = ranges.Binder()
-    where = ranges.where(unit, chunk.low, chunk.high, bind)
-    select = f"SELECT {checks.selected()} FROM {ident(unit.source_table)}{where}"
+    chosen = selection(source, "main", unit, chunk)
     names = columns(column.name for column in unit.copied)
-    statement = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN"
+    into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN"
+    if _longer.get(unit.unit_id, 0):
+        _longer[unit.unit_id] -= 1
+        return _checked(source, target, unit, chosen, into)
+    loops, kinds = compiled.for_sqlite(), compiled.reading_kinds(unit)
+    handle = compiled.handle(source) if loops is not None and kinds is not None else None
+    if loops is None or kinds is None or handle is None:
+        return _checked(source, target, unit, chosen, into)
+    target.change("SAVEPOINT syncmon_chunk")
+    with source.mapped():
+        rows = loops.prepare(handle, f"SELECT {names} FROM {chosen.clause}", chosen.values)
+    try:
+        landed = _plain(source, target, into, partial(loops.rows, rows, *kinds))
+        target.change("RELEASE SAVEPOINT syncmon_chunk")
+    except Misfit:
+        target.change("ROLLBACK TO SAVEPOINT syncmon_chunk")
+        _longer[unit.unit_id] = LONGER_CHUNKS
+        loops.end(rows)
+        landed = _checked(source, target, unit, chosen, into)
+    finally:
+        loops.end(rows)
+    return landed
+
+
+def _plain(
+    source: SqliteSession,
+    target: PostgresSession,
+    into: str,
+    next_rows: Callable[[int, int], tuple[bytes, int, int]],
+) -> Landed:
+    """The rows as the compiled loop reads and writes them; raises Misfit at one that is not plain."""
+    pacer = throttle.Pacer()
+    clock = time.perf_counter
+    rows_read = size = 0
+    read_seconds = sent_seconds = 0.0
+    state = MORE
+    with target.guard(), target.raw.cursor() as cursor:
+        with cursor.copy(into.encode()) as copy:
+            fault_point("chunk.read")
+            while state == MORE:
+                started = clock()
+                with source.mapped():
+                    data, rows, state = next_rows(pacer.batch_rows(BATCH_ROWS), BATCH_BYTES)
+                between = clock()
+                if state == MISFIT:
+                    raise Misfit
+                if data:
+                    copy.write(data)
+                rows_read += rows
+                size += len(data)
+                read_seconds += between - started
+                sent_seconds += clock() - between
+                pacer.spend(rows, len(data))
+            finishing = clock()
+        sent_seconds += clock() - finishing
+        landed = cursor.rowcount
+    return Landed(
+        rows_read=rows_read,
+        rows=landed,
+        bytes=size,
+        source_seconds=read_seconds,
+        transfer_seconds=0.0,
+        target_seconds=sent_seconds,
+    )
+
+
+def _checked(
+    source: SqliteSession,
+    target: PostgresSession,
+    unit: UnitPlan,
+    chosen: Selection,
+    statement: str,
+) -> Landed:
+    """Row by row, each value behind its check; the one that fails is named."""
+    checks = Checks(source, unit)
+    select = f"SELECT {checks.selected()} FROM {chosen.clause}"
     pacer = throttle.Pacer()
     started = time.perf_counter()
     slept = 0.0
@@ -78,7 +162,7 @@ def _copied(
     sampled = 0.0
     with source.mapped():
         try:
-            rows = source.raw.execute(select, bind.values)
+            rows = source.raw.execute(select, chosen.values)
             fault_point("chunk.read")
             with target.guard(), target.raw.cursor() as cursor:
                 writer = CountingWriter(cursor)

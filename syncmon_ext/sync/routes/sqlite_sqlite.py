@@ -12,12 +12,13 @@ from typing import Any, Final
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import engine_url, ranges, throttle
+from syncmon_ext.sync import engine_url, throttle
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
+from syncmon_ext.sync.routes.sqlite_source import selection
 
 _ATTACHED: Final = "source"
 SLICE_ROWS: Final = 10_000
@@ -54,27 +55,24 @@ def _attach(source: Connection, target: SqliteSession) -> str:
 
 def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
     names = columns(column.name for column in unit.copied)
-    bind = ranges.Binder()
-    place = f"{ident(schema)}.{ident(unit.source_table)}"
-    where = ranges.where(unit, chunk.low, chunk.high, bind)
     started = time.perf_counter()
-    rows_read = int(target.execute(f"SELECT count(*) FROM {place}{where}", bind.values)[0][0])
+    chosen = selection(target, schema, unit, chunk)
     counted = time.perf_counter()
     fault_point("chunk.read")
     pages = _pages(target)
     into = f"INSERT INTO main.{ident(table)} ({names})"
-    select = f"SELECT {names} FROM {place}{where}"
+    select = f"SELECT {names} FROM {chosen.clause}"
     pacer = throttle.Pacer()
     if (batch := pacer.batch_rows(SLICE_ROWS)) < SLICE_ROWS:
-        rows = _paced(target, into, select, bind.values, len(unit.copied), pacer, batch)
+        rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer, batch)
     else:
-        rows = target.change(f"{into} {select}", bind.values)
+        rows = target.change(f"{into} {select}", chosen.values)
     written = time.perf_counter()
     size = max(0, _pages(target) - pages) * int(target.execute("PRAGMA main.page_size")[0][0])
     if batch >= SLICE_ROWS:
         pacer.spend(rows, size)
     return Landed(
-        rows_read=rows_read,
+        rows_read=chosen.rows,
         rows=rows,
         bytes=size,
         source_seconds=counted - started,

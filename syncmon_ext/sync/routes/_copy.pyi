@@ -1,0 +1,29 @@
+"""The inner loops of the routes, compiled where there is a compiler; see ``compiled``."""
+
+from typing import Any
+
+def use_sqlite(path: str | None, error: type[Exception], /) -> bool:
+    """Look SQLite's functions up in the library that is loaded; True where all are there."""
+
+def use_libpq(path: str, /) -> bool:
+    """Look libpq's functions up in the library that is loaded; True where all are there."""
+
+def take(connection: int, rows: int, size: int, /) -> tuple[Any, int, int]:
+    """What has arrived of a COPY: (data, rows, state); state -1 = error, its text in place of data,
+    0 = more may be there, 1 = wait for the server, 2 = the COPY has ended."""
+
+def prepare(handle: int, statement: str, values: list[Any], /) -> object:
+    """A statement of the SQLite connection ``handle`` with its values bound."""
+
+def end(statement: object, /) -> None:
+    """End a statement; it keeps the file locked until then."""
+
+def rows(
+    statement: object, kinds: bytes, limits: bytes, rows: int, size: int, /
+) -> tuple[bytes, int, int]:
+    """The next rows as COPY's text: (data, rows, state); state 0 = more, 1 = the next row does not fit,
+    2 = the last row was read."""
+
+def land(statement: object, kinds: bytes, data: bytes, offset: int, /) -> tuple[int, int, int]:
+    """Insert the lines of ``data`` from ``offset``: (rows, offset, state); state 1 = the line at the
+    offset does not fit and was not inserted, 2 = all are in."""
