@@ -59,7 +59,7 @@ export function sharesServer(page: Document, origin: string, server: KernelServe
 function withSlash(path: string): string {
   const whole = `${path.replace(/\/*$/, "")}/`;
   try {
-    return decodeURI(whole);
+    return decodeURIComponent(whole);
   } catch {
     return whole;
   }

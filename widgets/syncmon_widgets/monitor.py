@@ -186,7 +186,8 @@ class Monitor(anywidget.AnyWidget):
     def close(self) -> None:
         """End the display and the reading for it."""
         self._ended = True
-        self._relay.remove(self)
+        if relay := vars(self).get("_relay"):  # also of one that was refused half made
+            relay.remove(self)
         super().close()
 
 
