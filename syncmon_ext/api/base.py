@@ -223,6 +223,10 @@ class SyncmonHandler(APIHandler):
         self.set_header("Cache-Control", "no-store")
         self.finish(msgspec.json.encode(answer))
 
+    def compute_etag(self) -> str | None:
+        """None: no answer is stored, and a hash of megabytes would hold the event loop."""
+        return None
+
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Errors of ours know their status."""
         error = kwargs.get("exc_info", (None, None))[1]

@@ -112,7 +112,8 @@ class ProgressHandler(SyncmonHandler):
         """Reply with the progress object."""
         self.check_query()
         services = await self.services()
-        self.reply(await self.run(services.progress.progress, self.task_id(task_id)))
+        text = await self.run(services.progress.progress_json, self.task_id(task_id))
+        self.reply(msgspec.Raw(text))
 
     head = get
 

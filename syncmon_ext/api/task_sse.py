@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, cast
 
+from jupyter_core.utils import ensure_async
 from tornado import iostream, web
 from tornado.concurrent import Future
 from tornado.http1connection import HTTP1Connection
@@ -29,9 +30,12 @@ HELLO: Final = Frame(sse_event.retry())
 class SocketSink:
     """A client's connection, once its headers are written."""
 
-    def __init__(self, stream: iostream.IOStream, *, chunked: bool) -> None:
+    def __init__(self, handler: _StreamHandler, stream: iostream.IOStream) -> None:
+        self._handler = handler
         self._stream = stream
-        self._chunked = chunked
+        self._chunked = handler.is_chunked
+        # TLS has to encrypt what is sent: there, only the stream can send.
+        self._direct = None if isinstance(stream, iostream.SSLIOStream) else stream.socket.send
         self._sent: Future[None] | None = None
         self._when_closed: Callable[[], None] | None = None
 
@@ -40,12 +44,35 @@ class SocketSink:
         return not self._stream.closed() and not self._stream.writing()
 
     def send(self, frame: Frame) -> None:
-        """Hand the bytes to the kernel, or to the buffer that empties into it."""
+        """Hand the bytes to the kernel, and what it does not take to the buffer that empties into it.
+
+        Past Tornado's own framing: the same bytes for all clients, framed once.
+        """
+        data = frame.chunk if self._chunked else frame.data
+        rest: bytes | memoryview = data
         try:
-            # Past Tornado's own framing: the same bytes for all clients, framed once.
-            self._sent = self._stream.write(frame.chunk if self._chunked else frame.data)
+            if self._direct is not None and not self._stream.writing():
+                taken = self._direct(data)
+                if taken == len(data):
+                    return
+                rest = memoryview(data)[taken:]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._stream.close(exc_info=True)
+            return
+        try:
+            self._sent = self._stream.write(rest)
         except iostream.StreamClosedError:
             self._sent = None
+
+    def user(self) -> str:
+        """Who reads."""
+        return self._handler.username
+
+    async def allowed(self) -> bool:
+        """Whether Jupyter would still let the user read."""
+        return await self._handler.is_still_allowed()
 
     async def drained(self) -> bool:
         """Wait until ready; False where the client is gone."""
@@ -102,16 +129,40 @@ class _StreamHandler(SyncmonHandler):
         self.write(HELLO.data)
         try:
             await self.flush()
-            self._sink = SocketSink(
-                cast("HTTP1Connection", self.request.connection).stream,
-                chunked=self._headers.get("Transfer-Encoding") == "chunked",
-            )
+            connection = cast("HTTP1Connection", self.request.connection)
+            self._sink = SocketSink(self, connection.stream)
             await services.sse.serve(subscription, self._sink)
             if await self._sink.drained():
                 await self.finish()
         except (iostream.StreamClosedError, StoreUnavailable):
             # Either the client is gone, or it comes back when the store does.
             self._close()
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body goes in chunks, as in HTTP/1.1."""
+        return self._headers.get("Transfer-Encoding") == "chunked"
+
+    @property
+    def username(self) -> str:
+        """Who Jupyter says it is."""
+        return str(getattr(self.current_user, "username", ""))
+
+    async def is_still_allowed(self) -> bool:
+        """Ask Jupyter again who this is, and whether they may read; True while it cannot tell."""
+        known = self.current_user
+        for cached in ("_jupyter_current_user", "_cached_hub_user"):
+            self.__dict__.pop(cached, None)
+        try:
+            user = await ensure_async(self.identity_provider.get_user(self))
+            return user is not None and await ensure_async(
+                self.authorizer.is_authorized(self, user, "read", "syncmon")
+            )
+        except Exception as error:
+            self.log.warning("syncmon: cannot ask whether a stream may go on: %s", error)
+            return True
+        finally:
+            self.current_user = self._jupyter_current_user = known
 
     def _close(self) -> None:
         cast("HTTP1Connection", self.request.connection).stream.close()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from sqlalchemy import Connection
 
 from syncmon_ext.model.log import LogEntry
-from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Task
 from syncmon_ext.services.catalog import Catalog
-from syncmon_ext.store import log, snapshots, tasks
+from syncmon_ext.services.progress_text import ProgressText, ProgressTexts
+from syncmon_ext.store import log, tasks
 from syncmon_ext.store.changes import Changes
 from syncmon_ext.store.store import Store
 from syncmon_ext.store.tasks import TaskPosition
@@ -30,33 +30,33 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class ProgressNews(msgspec.Struct, frozen=True, kw_only=True):
-    """A progress object as JSON, and what the next one builds on."""
+class TaskNews(msgspec.Struct, frozen=True, kw_only=True):
+    """What is new of a task, of one moment."""
 
-    data: bytes
-    partial: bool  # only changed units: of use to who has the one before
-    position: TaskPosition | None
-    state: State
-    unit_count: int
+    progress: ProgressText
+    page: Page | None  # the first entries that are new
+    seq: int  # the position before ``page``
 
 
 class News:
     """Reads what streams send. All methods block and are called from one thread."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, texts: ProgressTexts) -> None:
         self._store = store
         self._catalog = catalog
-        self._changes = Changes(store)
+        self._texts = texts
 
     @property
     def store_id(self) -> str:
         """The identity of the store that is read."""
         return self._store.store_id
 
-    def look(self) -> dict[str, TaskPosition] | None:
-        """Where all tasks stand now; None where nothing was written since the last look."""
-        if not self._changes.seen():
-            return None
+    def changes(self) -> Changes:
+        """What tells when to read; for a thread of its own."""
+        return Changes(self._store)
+
+    def positions(self) -> dict[str, TaskPosition]:
+        """Where all tasks stand now."""
         with self._store.read() as connection:
             return tasks.positions(connection)
 
@@ -64,45 +64,45 @@ class News:
         """All tasks by id."""
         return {task.task_id: task for task in self._catalog.tasks()}
 
-    def progress(self, task: Task, before: ProgressNews | None = None) -> ProgressNews:
-        """The progress of a task: all units, or those changed since ``before`` where they are many."""
+    def read(self, task: Task, before: ProgressText | None, after: int | None) -> TaskNews:
+        """The progress of a task and its entries behind ``after``; None: behind the newest.
+
+        Of many units the progress has only those that changed since ``before``. A task that was
+        removed and made again is read from its first entry.
+        """
         with self._store.read() as connection:
-            position = tasks.position(connection, task.task_id)
-            known = before.position if before else None
-            since = (
-                known.revision
-                if before
-                and known
-                and position
-                and known.run_id == position.run_id
-                and before.unit_count > WHOLE_UNITS
-                else None
-            )
-            progress: Progress | None = None
-            if position and position.run_id:
-                progress = snapshots.run_progress(
-                    connection, task, position.run_id, changed_since=since
-                )
-        if progress is None:
-            progress = snapshots.idle_progress(task)
-        return ProgressNews(
-            data=_encode(progress),
-            partial=progress.units_partial,
-            position=position,
-            state=progress.state,
-            unit_count=max(len(progress.units), progress.total_tables),
-        )
+            progress = None
+            if before is not None and before.unit_count > WHOLE_UNITS:
+                progress = self._texts.read_changes(connection, task, before)
+            progress = progress or self._texts.read(connection, task)
+            position = progress.position
+            if position is None:
+                return TaskNews(progress=progress, page=None, seq=0)
+            if after is None:
+                return TaskNews(progress=progress, page=None, seq=position.log_seq)
+            known = before.position if before is not None else None
+            if known is not None and known.created_at != position.created_at:
+                after = 0
+            seq = max(after, position.log_first_seq - 1)
+            page = None
+            if seq < position.log_seq:
+                page = _read_page(connection, task.task_id, seq, position.log_seq)
+        return TaskNews(progress=progress, page=page, seq=seq)
+
+    def progress(self, task: Task) -> bytes:
+        """The progress of a task with all its units."""
+        with self._store.read() as connection:
+            return self._texts.read(connection, task).data
 
     def page(self, task_id: str, after: int, upto: int) -> Page:
         """The entries ``(after, upto]``, or the first of them that make one event."""
-        limit = min(PAGE_ENTRIES, upto - after)
         with self._store.read() as connection:
-            entries = log.newest_entries(connection, task_id, limit, after=after)
-        return _page(entries, upto)
+            return _read_page(connection, task_id, after, upto)
 
-    def close(self) -> None:
-        """Give the connection back."""
-        self._changes.close()
+
+def _read_page(connection: Connection, task_id: str, after: int, upto: int) -> Page:
+    limit = min(PAGE_ENTRIES, upto - after)
+    return _page(log.newest_entries(connection, task_id, limit, after=after), upto)
 
 
 def _page(entries: list[LogEntry], upto: int) -> Page:

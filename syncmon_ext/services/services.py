@@ -11,6 +11,7 @@ from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
+from syncmon_ext.services.progress_text import ProgressTexts
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.services.task_log import TaskLog
@@ -42,12 +43,12 @@ class Services:
         self.catalog = Catalog(self.store, self.configuration)
         self.supervisor = Supervisor(self.store)
         self.control = TaskControl(self.store, self.catalog, self.supervisor)
-        self.progress = TaskProgress(self.store, self.catalog)
+        texts = ProgressTexts()
+        self.progress = TaskProgress(self.store, self.catalog, texts)
         self.log = TaskLog(self.store, self.catalog)
         self.loops = TaskLoop(self.store, self.catalog, self.supervisor)
         self.sse = TaskSse(
-            News(self.store, self.catalog),
-            is_sqlite=self.store.is_sqlite,
+            News(self.store, self.catalog, texts),
             push_interval=settings.push_interval,
             heartbeat=settings.heartbeat,
         )

@@ -13,6 +13,7 @@ from syncmon_ext.services.news import Page
 from syncmon_ext.services.sse_client import Client, Lack
 from syncmon_ext.services.sse_event import Frame
 from syncmon_ext.services.sse_position import Position
+from syncmon_ext.services.sse_turns import in_turns
 
 LATEST_ENTRIES: Final = 50  # of a task, at connect
 LATEST_TOTAL: Final = 1_000  # of all tasks together
@@ -151,15 +152,17 @@ class Channel:
 
     # -- frames --------------------------------------------------------------------------------
 
-    def publish(
+    def publication(
         self, feed: Feed, page: Page | None, progress: bytes, seq: int, version: int
-    ) -> None:
-        """Hand what is new of a task to all clients: bytes that are made once.
+    ) -> Publication | None:
+        """What is new of a task, for all clients: bytes that are made once, yet to be delivered.
 
-        ``seq`` and ``version`` are the feed's before the news.
+        ``seq`` and ``version`` are the feed's before the news. Call it for all channels before
+        anything is awaited: clients that are behind are told here, so that none of them is given a
+        position that it has not reached.
         """
         if not self.clients:
-            return
+            return None
         over = self.over
         data = b""
         if self.scope.hears(feed.task_id):
@@ -167,20 +170,24 @@ class Channel:
         if page is not None and self.scope.hears_log(feed.task_id):
             data += sse_event.event("log", page.data, self.position({}, over))
         if not data:
-            return
-        frame = Frame(data)
-        for client in self.clients:
-            client.hand(frame, feed.task_id, seq, version)
-        if over:
-            # Each client sends the end by itself, once it has all that comes before.
-            for client in self.clients:
-                client.wake()
+            return None
+        return self._publication(
+            Frame(data), lambda client: client.miss(feed.task_id, seq, version), over
+        )
 
-    def publish_listing(self, data: bytes) -> None:
-        """Say that tasks were made, changed or removed."""
+    def listing_publication(self, data: bytes) -> Publication:
+        """The news that tasks were made, changed or removed; likewise."""
         frame = Frame(sse_event.event("tasks", data, self.position({})))
+        return self._publication(frame, Client.miss_listing, over=False)
+
+    def _publication(self, frame: Frame, miss: Callable[[Client], None], over: bool) -> Publication:
+        live = []
         for client in self.clients:
-            client.hand_listing(frame)
+            if client.live:
+                live.append(client)
+            else:
+                miss(client)
+        return Publication(self, frame, live, miss, over)
 
     async def end_frame(self) -> Frame | None:
         """The final progress, with a position that is answered with 204 from now on.
@@ -231,3 +238,28 @@ class Channel:
         client.lacks = self.fresh()
         client.positioned = False
         return Frame(sse_event.event("reset", b'{"reason":"%b"}' % reason.encode("ascii"), ""))
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """A frame on its way to the clients of a channel that have all that came before."""
+
+    channel: Channel
+    frame: Frame
+    live: list[Client]
+    miss: Callable[[Client], None]
+    over: bool
+
+    async def deliver(self) -> float:
+        """Hand it to all; the seconds that this took of the event loop."""
+        frame, miss = self.frame, self.miss
+
+        def give(client: Client) -> None:
+            if not client.hand(frame):
+                miss(client)
+
+        spent = await in_turns(self.live, give)
+        if self.over:
+            # Each client sends the end by itself, once it has all that comes before.
+            for client in self.channel.clients:
+                client.wake()
+        return spent

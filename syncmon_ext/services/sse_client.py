@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from syncmon_ext.services.sse_channel import Channel
 
 BLOCKED_SECONDS: Final = 15.0  # after a write first blocked a client is given up
+STAY_SECONDS: Final = (420.0, 570.0)  # then a client comes back, within 10 min, not all at a time
+CHECK_SECONDS: Final = 60.0  # between two looks whether the user may still read
 
 
 class Sink(Protocol):
@@ -22,6 +26,12 @@ class Sink(Protocol):
 
     def send(self, frame: Frame) -> None:
         """Send without waiting; call it only when ready."""
+
+    def user(self) -> str:
+        """Who reads."""
+
+    async def allowed(self) -> bool:
+        """Whether the user may still read."""
 
     async def drained(self) -> bool:
         """Wait until ready; False where the client is gone."""
@@ -53,8 +63,11 @@ class Client:
         "_wake",
         "blocked_since",
         "channel",
+        "check_at",
         "closed",
         "lacks",
+        "leave_at",
+        "leaving",
         "listing",
         "live",
         "positioned",
@@ -70,30 +83,40 @@ class Client:
         self.positioned = False  # whether the client holds an id
         self.listing = False  # whether it must be told that the list of tasks changed
         self.blocked_since: float | None = None
+        self.leaving = False
+        began = time.monotonic()
+        self.leave_at = began + random.uniform(*STAY_SECONDS)  # noqa: S311  # spreads, keeps no secret
+        self.check_at = began + random.uniform(0.5, 1.0) * CHECK_SECONDS  # noqa: S311  # likewise
         self._wake = asyncio.Event()
 
-    def hand(self, frame: Frame, task_id: str, seq: int, version: int) -> None:
-        """Take a frame about a task, of which everything up to ``seq`` and ``version`` was sent."""
-        if self.live and self.sink.ready():
-            self.sink.send(frame)
-            return
-        self.lacks.setdefault(task_id, Lack(seq, version))
-        self.live = False
-        self._wake.set()
+    def hand(self, frame: Frame) -> bool:
+        """Send a frame if the client is live and reads; False: it misses it, and is to be told so."""
+        sink = self.sink
+        if self.live and sink.ready():
+            sink.send(frame)
+            return True
+        return False
 
-    def hand_listing(self, frame: Frame) -> None:
-        """Take the news that the list of tasks changed."""
-        if self.live and self.sink.ready():
-            self.sink.send(frame)
-            return
+    def miss(self, task_id: str, seq: int, version: int) -> None:
+        """Note that news of a task are lacking, behind ``seq`` and ``version``."""
+        if task_id not in self.lacks:
+            self.lacks[task_id] = Lack(seq, version)
+        self.wake()
+
+    def miss_listing(self) -> None:
+        """Note that the list of tasks changed."""
         self.listing = True
-        self.live = False
-        self._wake.set()
+        self.wake()
 
     def wake(self) -> None:
-        """Look again whether the stream is over."""
+        """Look again what is lacking, or whether the stream is over."""
         self.live = False
         self._wake.set()
+
+    def leave(self) -> None:
+        """End the stream cleanly, after what is lacking; the client may come back and go on."""
+        self.leaving = True
+        self.wake()
 
     def close(self) -> None:
         """End the stream now."""
@@ -125,6 +148,8 @@ class Client:
                 if end is None or self.closed:
                     continue
                 self.sink.send(end)
+                return
+            if self.leaving:
                 return
             self.live = True
             self._wake.clear()

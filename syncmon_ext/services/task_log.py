@@ -36,9 +36,11 @@ class TaskLog:
 
     def entries(self, task_id: str, wanted: LogFilter, limit: int) -> list[LogEntry]:
         """The newest ``limit`` entries that match, oldest first; with ``after`` alone the oldest."""
-        self._catalog.task(task_id)
         with self._store.read() as connection:
-            return log.newest_entries(connection, task_id, limit, **msgspec.structs.asdict(wanted))
+            found = log.newest_entries(connection, task_id, limit, **msgspec.structs.asdict(wanted))
+        if not found:  # a task that has entries is known
+            self._catalog.task(task_id)
+        return found
 
     def batches(self, task_id: str, wanted: LogFilter) -> Iterator[list[LogEntry]]:
         """All entries that match and are there now, oldest first, in constant memory.

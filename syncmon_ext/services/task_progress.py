@@ -13,6 +13,7 @@ from syncmon_ext.model.sample import HistorySample
 from syncmon_ext.model.task import Task
 from syncmon_ext.model.view import TaskView
 from syncmon_ext.services.catalog import Catalog
+from syncmon_ext.services.progress_text import ProgressTexts
 from syncmon_ext.store import runs, samples, snapshots, tasks
 from syncmon_ext.store.store import Store
 
@@ -22,13 +23,20 @@ ALL_RUNS = 1_000_000  # more than a task will ever have
 class TaskProgress:
     """Reads progress from the store. All methods raise TaskNotFound for an unknown task."""
 
-    def __init__(self, store: Store, catalog: Catalog) -> None:
+    def __init__(self, store: Store, catalog: Catalog, texts: ProgressTexts | None = None) -> None:
         self._store = store
         self._catalog = catalog
+        self._texts = texts or ProgressTexts()
 
     def progress(self, task_id: str) -> Progress:
         """The progress of a task, with all its units."""
         return self._progress_of(self._catalog.task(task_id))
+
+    def progress_json(self, task_id: str) -> bytes:
+        """The same as JSON, of units that are encoded when they change and not when one asks."""
+        task = self._catalog.task(task_id)
+        with self._store.read() as connection:
+            return self._texts.read(connection, task).data
 
     def view(self, task_id: str) -> TaskView:
         """The task with its progress and all its units."""

@@ -16,20 +16,21 @@ import msgspec
 from syncmon_ext.model.errors import StoreUnavailable, SyncmonError
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Task
-from syncmon_ext.services import sse_event, sse_position
-from syncmon_ext.services.news import News, Page, ProgressNews
+from syncmon_ext.services import sse_position
+from syncmon_ext.services.news import News, Page
+from syncmon_ext.services.progress_text import ProgressText
 from syncmon_ext.services.sse_channel import Channel, Feed, Reader, Scope
 from syncmon_ext.services.sse_client import Client, Lack, Sink
-from syncmon_ext.services.sse_event import Frame
+from syncmon_ext.services.sse_pace import look_seconds, push_seconds
+from syncmon_ext.services.sse_round import Round
+from syncmon_ext.services.watch import Watch
 from syncmon_ext.store.tasks import TaskPosition
 
 T = TypeVar("T")
 
-LOOK_SECONDS: Final = 0.05  # SQLite's answer costs microseconds
-LOOK_SECONDS_SERVER: Final = 0.25  # a database server is asked over the network
 FRESH_SECONDS: Final = 0.25  # a client that connects sees nothing older than this
 LISTING_SECONDS: Final = 2.0  # between two looks at the list of tasks
-SWEEP_SECONDS: Final = 1.0  # between two looks for blocked clients
+NEVER: Final = float("inf")
 SLOWEST_RETRY_SECONDS: Final = 5.0  # while the store cannot be read
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,16 @@ class TaskEvents(msgspec.Struct, frozen=True, kw_only=True):
     made: list[str]
     changed: list[str]
     removed: list[str]
+
+
+class Push:
+    """When news of a task were sent last, and the seconds that this took of the event loop."""
+
+    __slots__ = ("at", "cost")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.cost = 0.0
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,24 +68,23 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 class TaskSse:
     """The hub of one server. All methods but the reading run on the event loop."""
 
-    def __init__(
-        self, news: News, *, is_sqlite: bool, push_interval: float, heartbeat: float
-    ) -> None:
+    def __init__(self, news: News, *, push_interval: float, heartbeat: float) -> None:
         self._news = news
-        self._look_seconds = LOOK_SECONDS if is_sqlite else LOOK_SECONDS_SERVER
         self.push_interval = push_interval
-        self.heartbeat = heartbeat
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="syncmon-news")
         self._channels: dict[Scope, Channel] = {}
         self._feeds: dict[str, Feed] = {}
-        self._published: dict[str, ProgressNews] = {}
-        self._pushed_at: dict[str, float] = {}
+        self._published: dict[str, ProgressText] = {}
+        self._pushed: dict[str, Push] = {}
         self._tasks: dict[str, Task] = {}
         self._positions: dict[str, TaskPosition] = {}
         self._asked: list[asyncio.Future[None]] = []
         self._loop_task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._listed_at = self._beat_at = self._swept_at = 0.0
+        self._changed = True
+        self._changed_at = 0.0
+        self._listed_at = 0.0
+        self._round = Round(self._all_clients, heartbeat)
         self._pages: dict[tuple[str, int, int], asyncio.Future[Page]] = {}
         self._wholes: dict[str, asyncio.Future[bytes]] = {}
         self._reader = Reader(page=self._page, progress=self._whole)
@@ -143,18 +153,26 @@ class TaskSse:
         """How many clients are served now."""
         return sum(len(channel.clients) for channel in self._channels.values())
 
+    def dismiss(self, user: str) -> None:
+        """End the streams of a user, who has logged out."""
+        for client in self._all_clients():
+            if client.sink.user() == user:
+                client.leave()
+
+    def _all_clients(self) -> list[Client]:
+        return [client for channel in self._channels.values() for client in channel.clients]
+
     async def close(self) -> None:
         """End all streams."""
         self._closed = True
-        for channel in self._channels.values():
-            for client in channel.clients:
-                client.close()
+        for client in self._all_clients():
+            client.close()
         if self._loop_task is not None:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop_task
+        await self._round.stop()
         self._refuse(StoreUnavailable("the server shuts down"))
-        self._thread.submit(self._news.close)
         self._thread.shutdown(wait=False)
 
     def list_again(self) -> None:
@@ -173,30 +191,41 @@ class TaskSse:
             self._loop_task = asyncio.create_task(self._run())
         await asked
 
+    def _told(self) -> None:
+        """Something may have changed in the store."""
+        self._changed = True
+        self._wake.set()
+
     async def _run(self) -> None:
-        """Look at the store while there are clients; nobody watching costs nothing."""
+        """Read and send news while there are clients; nobody watching costs nothing."""
+        loop = asyncio.get_running_loop()
+        watch = Watch(self._news.changes(), lambda: loop.call_soon_threadsafe(self._told))
         failures = 0
-        while self._channels:
-            self._wake.clear()
-            asked, self._asked = self._asked, []
-            wait = self._look_seconds
-            try:
-                await self._round(bool(asked))
-                failures = 0
-                for future in asked:
-                    if not future.done():
-                        future.set_result(None)
-            except SyncmonError as error:
-                failures += 1
-                wait = min(0.25 * 2**failures, SLOWEST_RETRY_SECONDS)
-                _log.warning("streams wait for the store: %s", error.message)
-                self._refuse(error, asked)
-            except BaseException as error:
-                self._refuse(error, asked)
-                raise
-            self._tend(time.monotonic())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+        try:
+            while self._channels:
+                self._wake.clear()
+                asked, self._asked = self._asked, []
+                try:
+                    wait = await self._send_news(bool(asked))
+                    failures = 0
+                    for future in asked:
+                        if not future.done():
+                            future.set_result(None)
+                except SyncmonError as error:
+                    failures += 1
+                    wait = min(0.25 * 2**failures, SLOWEST_RETRY_SECONDS)
+                    self._changed = True
+                    _log.warning("streams wait for the store: %s", error.message)
+                    self._refuse(error, asked)
+                except BaseException as error:
+                    self._refuse(error, asked)
+                    raise
+                await self._round.go()
+                watch.pause = look_seconds(time.monotonic() - self._changed_at)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), min(wait, self._round.seconds))
+        finally:
+            watch.stop()
         self._forget(set(self._feeds))
 
     def _refuse(
@@ -206,11 +235,15 @@ class TaskSse:
             if not future.done():
                 future.set_exception(error)
 
-    async def _round(self, asked: bool) -> None:
-        positions = await self._read(self._news.look)
-        if positions is not None:
+    async def _send_news(self, asked: bool) -> float:
+        """Send what is due; the seconds until something else will be, if nothing happens."""
+        if asked or self._changed:
+            self._changed = False
+            positions = await self._read(self._news.positions)
             if positions.keys() != self._positions.keys():
                 self._listed_at = 0.0
+            if positions != self._positions:
+                self._changed_at = time.monotonic()
             self._positions = positions
         now = time.monotonic()
         if asked or now - self._listed_at >= LISTING_SECONDS:
@@ -218,9 +251,15 @@ class TaskSse:
             self._listed_at = now
         wanted = self._wanted()
         self._forget(set(self._feeds) - wanted)
+        next_at = now + LISTING_SECONDS
         for task_id in sorted(wanted):
-            if self._due(task_id, now, asked):
+            due_at = self._due_at(task_id, asked)
+            if due_at > now:
+                next_at = min(next_at, due_at)
+            else:
                 await self._publish(task_id)
+                next_at = min(next_at, self._due_at(task_id, asked=False))
+        return max(0.0, next_at - time.monotonic())
 
     def _wanted(self) -> set[str]:
         wanted: set[str] = set()
@@ -236,65 +275,66 @@ class TaskSse:
         for task_id in task_ids:
             self._feeds.pop(task_id, None)
             self._published.pop(task_id, None)
-            self._pushed_at.pop(task_id, None)
+            self._pushed.pop(task_id, None)
 
-    def _due(self, task_id: str, now: float, asked: bool) -> bool:
-        """Whether news of a task are to be sent now."""
+    def _due_at(self, task_id: str, asked: bool) -> float:
+        """When news of a task are to be sent: never, where there are none."""
         feed = self._feeds.get(task_id)
         if feed is None:
-            return True
+            return 0.0
         position = self._positions.get(task_id)
         published = self._published[task_id].position
         if position is None:
-            return published is not None
-        if published is not None and position.revision == published.revision:
-            return feed.seq < position.log_seq  # more entries than one event holds
-        if published is None or (position.state or State.IDLE) is not feed.state:
-            return True
-        interval = self.push_interval
+            return NEVER if published is None else 0.0
+        if published is None or position.created_at != published.created_at:
+            return 0.0
+        pushed = self._pushed[task_id]
+        if feed.seq < published.log_seq:  # more entries than one event holds
+            return pushed.at + push_seconds(0.0, pushed.cost)
+        if position.revision <= published.revision:
+            return NEVER
+        if (position.state or State.IDLE) is not feed.state:
+            return 0.0
+        interval = push_seconds(self.push_interval, pushed.cost)
         if asked:
             interval = FRESH_SECONDS if self._is_heard(task_id) else 0.0
-        return now - self._pushed_at[task_id] >= interval
+        return pushed.at + interval
 
     async def _publish(self, task_id: str) -> None:
-        """Read what is new of a task, and hand it to all channels that hear it."""
+        """Read what is new of a task, and hand it to all who hear it."""
         feed = self._feeds.get(task_id)
         before = self._published.get(task_id)
-        news = await self._read(self._news.progress, self._tasks[task_id], before)
-        position = news.position
+        after: int | None = 0
+        if feed is not None:
+            after = feed.seq
+        elif not self._is_heard(task_id):
+            after = None
+        news = await self._read(self._news.read, self._tasks[task_id], before, after)
+        position = news.progress.position
         log_seq = position.log_seq if position else 0
-        key = sse_position.task_key(task_id, position.created_at) if position else ""
-        if feed is None:
-            feed = Feed(task_id)
-            feed.seq = 0 if self._is_heard(task_id) else log_seq
-        elif feed.key != key:
-            feed.seq = 0  # its first run, or removed and made again: from the first entry
-        page = None
-        old_seq, old_version = feed.seq, feed.version
-        if position:
-            old_seq = feed.seq = max(feed.seq, position.log_first_seq - 1)
-            if feed.seq < log_seq:
-                page = await self._read(self._news.page, task_id, feed.seq, log_seq)
-        # From here on nothing is awaited: clients see all of it or nothing.
-        if position:
-            feed.first_seq = position.log_first_seq
-        feed.key = key
-        if page is not None:
-            feed.seq = page.last
+        feed = feed or Feed(task_id)
+        old_seq, old_version = news.seq, feed.version
+        # From here on nothing is awaited until all who are behind know it.
+        feed.seq = news.seq if news.page is None else news.page.last
+        feed.first_seq = position.log_first_seq if position else 1
+        feed.key = sse_position.task_key(task_id, position.created_at) if position else ""
         feed.version += 1
         if feed.seq >= log_seq:
-            feed.state = news.state  # a stream does not end before its log does
-        feed.progress = None if news.partial else news.data
+            feed.state = news.progress.state  # a stream does not end before its log does
+        feed.progress = None if news.progress.partial else news.progress.data
         self._pages = {}
         self._wholes.pop(task_id, None)
         self._feeds[task_id] = feed
-        self._published[task_id] = news
-        self._pushed_at[task_id] = time.monotonic()
-        if feed.seq < log_seq:
-            self._wake.set()
-        for channel in self._channels.values():
-            if channel.concerns(task_id):
-                channel.publish(feed, page, news.data, old_seq, old_version)
+        self._published[task_id] = news.progress
+        self._pushed[task_id] = push = Push(time.monotonic())
+        publications = [
+            channel.publication(feed, news.page, news.progress.data, old_seq, old_version)
+            for channel in self._channels.values()
+            if channel.concerns(task_id)
+        ]
+        for publication in publications:
+            if publication is not None:
+                push.cost += await publication.deliver()
 
     def _is_heard(self, task_id: str) -> bool:
         """Whether there are clients already that hear a task: they lack its log from the start."""
@@ -318,29 +358,15 @@ class TaskSse:
         )
         self._forget(set(events.removed))
         data = msgspec.json.encode(events)
+        publications = []
         for channel in self._channels.values():
             if not channel.scope.single:
-                channel.publish_listing(data)
+                publications.append(channel.listing_publication(data))
             elif channel.scope.tasks is not None and channel.scope.tasks <= set(events.removed):
                 for client in channel.clients:
                     client.close()
-
-    def _tend(self, now: float) -> None:
-        """Heartbeats, and the end of clients that do not read."""
-        beats = now - self._beat_at >= self.heartbeat
-        sweeps = now - self._swept_at >= min(SWEEP_SECONDS, self.heartbeat)
-        if not beats and not sweeps:
-            return
-        frame = Frame(sse_event.comment())
-        for channel in self._channels.values():
-            for client in list(channel.clients):
-                if client.blocked(now):
-                    client.close()
-                elif beats and client.sink.ready():
-                    client.sink.send(frame)
-        self._swept_at = now
-        if beats:
-            self._beat_at = now
+        for publication in publications:
+            await publication.deliver()
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -364,7 +390,7 @@ class TaskSse:
 
     async def _read_whole(self, feed: Feed) -> bytes:
         version = feed.version
-        news = await self._read(self._news.progress, self._tasks[feed.task_id])
+        data = await self._read(self._news.progress, self._tasks[feed.task_id])
         if feed.version == version:
-            feed.progress = news.data
-        return news.data
+            feed.progress = data
+        return data

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from syncmon_ext.model.log import Level, LogEntry, clean_message
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.schema import log_entries, tasks
+from syncmon_ext.store.tasks import news_notice
 
 KEEP_ENTRIES: Final = 10_000_000  # of a task; about 1 GiB
 TRIM_EVERY: Final = 1_000  # entries; a trim is a range delete at the old end of the key
@@ -28,7 +29,9 @@ EXPORT_BATCH: Final = 5_000
 
 LEVEL_INDEX: Final = "ix_log_entries_task_id_level_seq"
 
-_FIELDS = [log_entries.c[name] for name in LogEntry.__struct_fields__]
+_NAMES = LogEntry.__struct_fields__
+_FIELDS = [log_entries.c[name] for name in _NAMES]
+_LEVELS = {str(level): level for level in Level}
 
 
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +62,7 @@ def append(
             update(tasks)
             .where(tasks.c.task_id == task_id)
             .values(log_seq=tasks.c.log_seq + len(entries), revision=tasks.c.revision + 1)
-            .returning(tasks.c.log_seq)
+            .returning(tasks.c.log_seq, *news_notice(connection))
         ).scalar_one()
     )
     first = last - len(entries) + 1
@@ -194,4 +197,6 @@ def all_entries(
 
 
 def _entry(row: Row[Any]) -> LogEntry:
-    return LogEntry(**{**row._mapping, "level": Level(row.level)})
+    values = dict(zip(_NAMES, row, strict=True))
+    values["level"] = _LEVELS[values["level"]]
+    return LogEntry(**values)

@@ -74,22 +74,16 @@ def run_progress(
     None where the run is not there (any more).
     """
     row = connection.execute(
-        select(runs.c.state, runs.c.final_units, *_RUN_FIELDS).where(
+        select(runs.c.state, *_RUN_FIELDS).where(
             runs.c.run_id == run_id, runs.c.task_id == task.task_id
         )
     ).one_or_none()
     if row is None:
         return None
-    units: list[UnitRuntime]
-    partial = not with_units
-    if not with_units:
-        units = []
-    elif row.final_units is not None:
-        units = row.final_units
-    elif changed_since is not None:
-        units, partial = units_changed_since(connection, run_id, changed_since), True
-    else:
-        units = units_of_run(connection, run_id)
+    units: list[UnitRuntime] = []
+    whole = False
+    if with_units:
+        units, whole = units_since(connection, run_id, changed_since)
     values = {field.name: getattr(row, field.name) for field in _RUN_FIELDS}
     return Progress(
         task_id=task.task_id,
@@ -97,9 +91,26 @@ def run_progress(
         name=task.name,
         state=State(row.state),
         units=units,
-        units_partial=partial,
+        units_partial=not whole,
         **values,
     )
+
+
+def units_since(
+    connection: Connection, run_id: str, revision: int | None
+) -> tuple[list[UnitRuntime], bool]:
+    """The units that changed after a revision, and False; or all of them, and True.
+
+    All, where there is no revision, and where the run has ended and keeps its units itself.
+    """
+    final: list[UnitRuntime] | None = connection.scalar(
+        select(runs.c.final_units).where(runs.c.run_id == run_id, runs.c.final_units.is_not(None))
+    )
+    if final is not None:
+        return final, True
+    if revision is None:
+        return units_of_run(connection, run_id), True
+    return units_changed_since(connection, run_id, revision), False
 
 
 def progress_of_runs(connection: Connection, tasks: Mapping[str, Task]) -> dict[str, Progress]:

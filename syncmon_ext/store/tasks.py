@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from syncmon_ext.model.state import ACTIVE, RESUMABLE, State
@@ -21,6 +32,8 @@ from syncmon_ext.store.schema import (
     task_unit_runtimes,
     tasks,
 )
+
+NEWS_CHANNEL: Final = "syncmon_news"  # of PostgreSQL's NOTIFY
 
 
 class TaskPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,9 +149,16 @@ def bump(connection: Connection, task_id: str) -> int:
             update(tasks)
             .where(tasks.c.task_id == task_id)
             .values(revision=tasks.c.revision + 1)
-            .returning(tasks.c.revision)
+            .returning(tasks.c.revision, *news_notice(connection))
         ).scalar_one()
     )
+
+
+def news_notice(connection: Connection) -> tuple[ColumnElement[Any], ...]:
+    """A column to return that tells all who listen, at the commit; it costs no statement of its own."""
+    if connection.dialect.name != "postgresql":
+        return ()
+    return (func.pg_notify(NEWS_CHANNEL, ""),)
 
 
 def lock_task(connection: Connection, task_id: str) -> None:

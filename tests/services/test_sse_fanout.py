@@ -13,10 +13,12 @@ import pytest
 from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.state import State
 from syncmon_ext.services import news as news_module
+from syncmon_ext.services import progress_text as progress_text_module
 from syncmon_ext.services import sse_client
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
+from syncmon_ext.services.progress_text import ProgressTexts
 from syncmon_ext.services.sse_channel import Scope
 from syncmon_ext.services.sse_event import Frame
 from syncmon_ext.services.task_sse import TaskSse
@@ -45,6 +47,12 @@ class FakeSink:
         self.frames.append(frame)
         if self.deaf:
             self.hears.clear()
+
+    def user(self) -> str:
+        return "someone"
+
+    async def allowed(self) -> bool:
+        return True
 
     async def drained(self) -> bool:
         await self.hears.wait()
@@ -83,7 +91,7 @@ def is_at(sink: FakeSink, seq: int) -> bool:
 def make_hub(store: Store, **options: Any) -> TaskSse:
     catalog = Catalog(store, Configuration("/nowhere/syncmon.toml"))
     settings = {"push_interval": 0.05, "heartbeat": 15.0, **options}
-    return TaskSse(News(store, catalog), is_sqlite=True, **settings)
+    return TaskSse(News(store, catalog, ProgressTexts()), **settings)
 
 
 async def attach(hub: TaskSse, scope: Scope, sink: FakeSink, last_id: str | None = None) -> None:
@@ -103,12 +111,13 @@ def test_each_change_is_encoded_once_for_all_clients(
 ) -> None:
     simulated = SimulatedRun(store, "one")
     encoded: list[str] = []
-    encode = news_module._encode
-    monkeypatch.setattr(
-        news_module,
-        "_encode",
-        lambda value: encoded.append(type(value).__name__) or encode(value),
-    )
+    for module in (news_module, progress_text_module):
+        encode = module._encode
+        monkeypatch.setattr(
+            module,
+            "_encode",
+            lambda value, encode=encode: encoded.append(type(value).__name__) or encode(value),
+        )
 
     async def test() -> None:
         hub = make_hub(store)
@@ -218,16 +227,16 @@ def test_streams_wait_for_a_store_that_is_locked(tmp_path: Path, store: Store) -
         sink = FakeSink()
         client = asyncio.create_task(attach(hub, ALL, sink))
         await until(lambda: "event: log" in sink.text)
-        look = hub._news.look
+        positions = hub._news.positions
 
         def broken() -> None:
             raise StoreUnavailable("gone")
 
-        hub._news.look = broken  # type: ignore[assignment]
+        hub._news.positions = broken  # type: ignore[assignment]
         simulated.write("while away")
         await asyncio.sleep(0.2)
         assert sink.seqs() == []
-        hub._news.look = look
+        hub._news.positions = positions
         await until(lambda: sink.seqs() == [1])
         await hub.close()
         await client

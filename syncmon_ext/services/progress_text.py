@@ -1,0 +1,129 @@
+"""The progress object as JSON: each unit is read and encoded once, and again when it changed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Final, cast
+
+import msgspec
+from sqlalchemy import Connection
+
+from syncmon_ext.model.progress import Progress
+from syncmon_ext.model.state import State
+from syncmon_ext.model.task import Task
+from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.store import snapshots, tasks
+from syncmon_ext.store.tasks import TaskPosition
+
+MOST_UNITS: Final = 100_000  # kept of all runs together; some 400 bytes each
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ProgressText(msgspec.Struct, frozen=True, kw_only=True):
+    """A progress object as JSON, and where the task's news stood when it was read."""
+
+    data: bytes
+    partial: bool  # only changed units: of use to who has the one before
+    position: TaskPosition | None
+    state: State
+    unit_count: int
+
+
+class _RunUnits(msgspec.Struct, frozen=True):
+    revision: int  # of the task: the units are as they were then
+    encoded: dict[str, bytes]  # by unit_id, in the order of copying
+
+
+class ProgressTexts:
+    """Reads progress as JSON and remembers units; any thread may ask."""
+
+    def __init__(self, most_units: int = MOST_UNITS) -> None:
+        self._most_units = most_units
+        self._lock = threading.Lock()
+        self._runs: OrderedDict[str, _RunUnits] = OrderedDict()
+
+    def read(self, connection: Connection, task: Task) -> ProgressText:
+        """The progress of a task with all its units."""
+        position = tasks.position(connection, task.task_id)
+        progress = _of_newest_run(connection, task, position)
+        if position is None or position.run_id is None or progress is None:
+            idle = snapshots.idle_progress(task)
+            return _text(idle, position, _encode(idle), len(idle.units))
+        units = self._units(connection, position.run_id, position.revision)
+        whole = b"[%b]" % b",".join(units.values())
+        return _text(progress, position, _with_units(progress, whole, partial=False), len(units))
+
+    def read_changes(
+        self, connection: Connection, task: Task, before: ProgressText
+    ) -> ProgressText | None:
+        """The progress with the units that changed since ``before``; None where all are needed."""
+        position = tasks.position(connection, task.task_id)
+        known = before.position
+        if position is None or position.run_id is None or known is None:
+            return None
+        if known.run_id != position.run_id:
+            return None
+        progress = _of_newest_run(connection, task, position)
+        units, whole = snapshots.units_since(connection, position.run_id, known.revision)
+        if progress is None or whole:
+            return None
+        data = _with_units(progress, _encode(units), partial=True)
+        return _text(progress, position, data, before.unit_count, partial=True)
+
+    def _units(self, connection: Connection, run_id: str, revision: int) -> dict[str, bytes]:
+        with self._lock:
+            known = self._runs.get(run_id)
+        if known is not None and known.revision >= revision:
+            found = known
+        else:
+            since = None if known is None else known.revision
+            units, whole = snapshots.units_since(connection, run_id, since)
+            encoded = {unit.unit_id: _encode(unit) for unit in units}
+            if known is not None and not whole:
+                encoded = known.encoded | encoded
+            found = _RunUnits(revision, encoded)
+        self._keep(run_id, found)
+        return found.encoded
+
+    def _keep(self, run_id: str, units: _RunUnits) -> None:
+        with self._lock:
+            newer = self._runs.get(run_id)
+            if newer is None or newer.revision < units.revision:
+                self._runs[run_id] = units
+            self._runs.move_to_end(run_id)
+            count = sum(len(run.encoded) for run in self._runs.values())
+            while count > self._most_units:
+                _, oldest = self._runs.popitem(last=False)
+                count -= len(oldest.encoded)
+
+
+def _of_newest_run(
+    connection: Connection, task: Task, position: TaskPosition | None
+) -> Progress | None:
+    if position is None or position.run_id is None:
+        return None
+    return snapshots.run_progress(connection, task, position.run_id, with_units=False)
+
+
+def _with_units(progress: Progress, units: bytes, *, partial: bool) -> bytes:
+    raw = cast("list[UnitRuntime]", msgspec.Raw(units))  # what is JSON already goes in as it is
+    return _encode(msgspec.structs.replace(progress, units=raw, units_partial=partial))
+
+
+def _text(
+    progress: Progress,
+    position: TaskPosition | None,
+    data: bytes,
+    unit_count: int,
+    *,
+    partial: bool = False,
+) -> ProgressText:
+    return ProgressText(
+        data=data,
+        partial=partial,
+        position=position,
+        state=progress.state,
+        unit_count=unit_count,
+    )
