@@ -23,8 +23,10 @@ def main() -> int:
     if os.fork() > 0:
         os._exit(0)  # the starter's child: its work is done
     os.setsid()
+    from syncmon_ext.sync import forking
     from syncmon_ext.sync.execution import execute
 
+    forking.start_server()
     asked_to_end = threading.Event()
 
     def end(_signal: int, _frame: object) -> None:
