@@ -58,5 +58,9 @@ def test_notebook_runs(path: Path, demo: JupyterServer, monkeypatch: pytest.Monk
         if output.output_type in ("display_data", "execute_result")
     ]
     assert any("text/html" in output.data for output in shown)
+    texts = [output.data.get("text/plain", "") for output in shown]
+    assert not [
+        text for text in texts if text == "False" or text.startswith(("(False", "(True, F"))
+    ]
     if path.stem in ("quickstart", "history_and_logs"):
         assert any("image/png" in output.data for output in shown)

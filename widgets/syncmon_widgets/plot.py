@@ -65,10 +65,11 @@ def draw(frame: pd.DataFrame) -> Any:
         style: dict[str, Any] = {
             "color": colour, "linewidth": 1.8 if newest else 1.0, "alpha": 1.0 if newest else 0.55,
         }  # fmt: skip
-        rows_axis.plot(x, rows, label=label, **style)
+        from_start = ([0.0, *x], [0.0, *rows])  # a run begins with nothing, before its first sample
+        rows_axis.plot(*from_start, label=label, **style)
         speed_axis.plot(x, samples["speed"], **style)
         if newest:
-            rows_axis.fill_between(x, rows, color=colour, alpha=0.08, linewidth=0)
+            rows_axis.fill_between(*from_start, color=colour, alpha=0.08, linewidth=0)
             speed_axis.fill_between(x, samples["speed"], color=colour, alpha=0.12, linewidth=0)
     task = frame["task_id"].iloc[0] if len(frame) else "no samples yet"
     rows_axis.set_title(task, loc="left", fontsize=11, fontweight="bold")

@@ -23,6 +23,7 @@ class tqdm(_Bar):  # type: ignore[misc]  # noqa: N801  # tqdm ships no types; it
     """A tqdm bar that reports itself. ``desc`` names the task; description and postfix are its note."""
 
     _run: LoopRun | None = None
+    _iterates = False  # then tqdm's own loop calls update(), for what is counted already
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -39,12 +40,13 @@ class tqdm(_Bar):  # type: ignore[misc]  # noqa: N801  # tqdm ships no types; it
         run = self._run
         if run is None:  # disabled
             return iter(super().__iter__())
+        self._iterates = True
         return counted(lambda: run, super().__iter__())
 
     def update(self, n: float | None = 1) -> bool | None:
         """Count on; waits while the task is paused, and raises TaskStopped."""
         shown: bool | None = super().update(n)
-        if self._run is not None:
+        if self._run is not None and not self._iterates:
             self._run.add(int(n or 0))
         return shown
 
