@@ -46,11 +46,11 @@ function ownRoot(el: HTMLElement): ShadowRoot {
 }
 
 function draw({ model, el }: RenderProps): () => void {
-  // Keys pressed in a field here are text, not the notebook's commands.
-  el.dataset.lmSuppressShortcuts = "true";
   el.dataset.testid = "syncmon-widget";
   // What anywidget gives may have a root already, when it draws again into the same element.
   const host = el.appendChild(document.createElement("div"));
+  // Keys pressed in a field here are text, not the notebook's commands: the host is what they go to.
+  host.dataset.lmSuppressShortcuts = "true";
   const root = ownRoot(host);
   const forgetTheme = followHostTheme(host);
   let stop: (() => void) | null = null;
