@@ -154,13 +154,7 @@ def _unit_rows(units: Iterable[UnitRuntime], progress: Progress) -> list[Rendera
             Text(_unit_name(unit)),
             Text(bar(value, UNIT_CELLS, progress.elapsed_seconds), look.style),
             Text(words.percent(value)),
-            Text(
-                words.count(unit.rows_committed)
-                if unit.state is UnitState.COMPLETED
-                else words.rows_of(
-                    unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate
-                )
-            ),
+            Text(_unit_count(unit, waiting)),
             Text(f"{words.short(unit.speed)} rows/s" if running and unit.speed else "", "dim"),
         )
         if unit.error:

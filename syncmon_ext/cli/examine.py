@@ -13,13 +13,14 @@ import httpx
 
 from syncmon_ext.cli import words
 from syncmon_ext.cli.workbench import Workbench
-from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import InvalidConfig, SyncmonError
 from syncmon_ext.model.state import ACTIVE
 from syncmon_ext.services import probe
 from syncmon_ext.store import runs
 from syncmon_ext.store.filesystem import filesystem_of, is_network
 from syncmon_ext.sync import lease
-from syncmon_ext.sync.engine_url import masked
+from syncmon_ext.sync.engine_url import dialect, masked, sqlite_path
 
 EXTENSION: Final = "syncmon_ext"
 OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
@@ -68,8 +69,7 @@ def _extension() -> Iterator[Finding]:
     from jupyter_core.paths import jupyter_config_path  # the server's own way to find it
     from jupyter_server.extension.config import ExtensionConfigManager
 
-    folders = [str(Path(path) / "jupyter_server_config.d") for path in jupyter_config_path()]
-    manager = ExtensionConfigManager(read_config_path=folders)
+    manager = ExtensionConfigManager(read_config_path=jupyter_config_path())
     enabled = manager.get_jpserver_extensions().get(EXTENSION)  # type: ignore[no-untyped-call]  # untyped upstream
     if enabled:
         yield Finding("✓", "extension", f"{EXTENSION} is enabled in Jupyter Server")
@@ -180,7 +180,13 @@ def _configuration(bench: Workbench) -> Iterator[Finding]:
 
 
 def _connections(bench: Workbench) -> Iterator[Finding]:
-    for connection in bench.configuration.current().connections.values():
+    config = bench.configuration.current()
+    sources = {task.spec.source for task in config.tasks.values() if task.spec}
+    for connection in config.connections.values():
+        if connection.name not in sources and _is_missing_file(connection):
+            where = f"{connection.name} ({masked(connection.url)})"
+            yield Finding("·", "connection", f"{where}: the first copy makes the file")
+            continue
         try:
             check = probe.check_connection(connection)
         except SyncmonError as error:
@@ -191,6 +197,13 @@ def _connections(bench: Workbench) -> Iterator[Finding]:
             yield Finding("✓", "connection", f"{where}: {check.dialect} {check.version}")
         else:
             yield Finding("✕", "connection", f"{where}: {check.message}")
+
+
+def _is_missing_file(connection: Connection) -> bool:
+    try:
+        return dialect(connection) == "sqlite" and not sqlite_path(connection).exists()
+    except InvalidConfig:
+        return False  # the test of the connection tells
 
 
 def _workers(bench: Workbench) -> Iterator[Finding]:

@@ -147,7 +147,8 @@ class Place:
         for process in self.started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            if process.stdout is not None and not process.stdout.closed:
+                process.communicate()
         if (self.folder / "store.db").exists():
             try:
                 store = Store(self.store_url)
