@@ -39,6 +39,12 @@ async def stream(self, services, scope):
 task_sse._StreamHandler.stream = stream
 """
 
+# Nobody takes over runs that have no worker: they were only written down.
+NO_TAKEOVER = """
+from syncmon_ext.services.supervisor import Supervisor
+Supervisor.check = lambda self: None
+"""
+
 
 def until(condition: Callable[[], T], what: str, seconds: float = 30) -> T:
     """Poll until ``condition`` gives something true, and return it."""
@@ -59,6 +65,7 @@ class Site:
         tasks: Mapping[str, Mapping[str, Any]],
         *,
         push_interval: float = 0.2,
+        takeover: bool = True,
         **options: Any,
     ) -> None:
         self.folder = folder
@@ -71,7 +78,7 @@ class Site:
                 "SyncmonApp.config_file": self.config,
                 "SyncmonApp.push_interval": push_interval,
             },
-            config=COUNT_STREAMS.format(path=str(self.streams)),
+            config=COUNT_STREAMS.format(path=str(self.streams)) + ("" if takeover else NO_TAKEOVER),
             **options,
         )
 

@@ -233,6 +233,20 @@ describe("the list", () => {
     expect(server.count("GET tasks")).toBe(2);
   });
 
+  test("is read again when the stream begins: what came in between is told by neither", async () => {
+    vi.useFakeTimers();
+    const { server, feed, monitor } = open();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(server.count("GET tasks")).toBe(1);
+    const connection = { lastNews: null, error: null };
+    feed.listener({ type: "connection", connection: { ...connection, state: "connecting" } });
+    feed.listener({ type: "connection", connection: { ...connection, state: "live" } });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(server.count("GET tasks")).toBe(2);
+    monitor.close();
+    vi.useRealTimers();
+  });
+
   test("without the task that is shown ends its stream and keeps its last state", async () => {
     const { server, feed, monitor } = open();
     monitor.select("nightly");

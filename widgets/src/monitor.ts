@@ -177,6 +177,8 @@ export class Monitor {
     if (event.type !== "connection") return;
     // A stream that names a task which is gone is refused: the list tells, and another one is opened.
     if (event.connection.state === "ended" && event.connection.error) this.#listSoon();
+    // What changed between the first reading of the list and the stream's beginning is told by neither.
+    if (event.connection.state === "live" && connection.state === "connecting") this.#listSoon();
     if (event.connection.state !== "live" || connection.state !== "reconnecting") return;
     // The stream resumes the log; what the curves missed is in the history.
     if (taskId !== null && samplesRun !== null) void this.#readHistory(taskId, samplesRun);

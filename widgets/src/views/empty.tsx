@@ -4,7 +4,7 @@ const EXAMPLE = `[connections]
 flights.url = "sqlite:///flights.db"
 copy.url = "sqlite:///copy.db"
 [tasks]
-nightly = { source = "flights", target = "copy", tables = ["airlines", "flights"] }`;
+nightly = { source = "flights", target = "copy", tables = ["airlines"] }`;
 
 export function NoTasks() {
   return (

@@ -263,7 +263,7 @@ function LogRow({ entry, top, chosen, href, onChoose }: LogRowProps) {
         {word}
       </span>
       <span class="sm-log-unit">{entry.unit}</span>
-      <span class="sm-log-message">{entry.message}</span>
+      <span class="sm-log-message">{withoutUnit(entry)}</span>
     </a>
   );
 }
@@ -281,6 +281,11 @@ function LogDetail({ monitor, entry }: { monitor: Monitor; entry: LogEntry }) {
       <p class="sm-log-text">{entry.message}</p>
     </div>
   );
+}
+
+/** The message without the name of its table, which stands in a column of its own. */
+function withoutUnit({ message, unit }: LogEntry): string {
+  return unit && message.startsWith(`${unit}: `) ? message.slice(unit.length + 2) : message;
 }
 
 function emptyWords({ query }: LogWindow): string {

@@ -1,0 +1,212 @@
+"""How the page looks and is worked: themes, widths, keyboard, screen readers, odd addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.browser import gallery
+from tests.browser.conftest import OpenPage
+from tests.browser.seen import overflows, part, press
+from tests.browser.site import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-looks")]
+
+AXE = Path(__file__).parents[2] / "widgets" / "node_modules" / "axe-core" / "axe.min.js"
+TASKS = ("nightly", "stalled", "crm", "two-hundred", "odd")
+NARROW: ViewportSize = {"width": 390, "height": 800}
+# The folder that pictures are kept in, to be looked at.
+PICTURES = os.environ.get("SYNCMON_PICTURES")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The gallery, below an address that must be quoted wherever it is used."""
+    folder = tmp_path_factory.mktemp("looks")
+    with Site(folder, {}, {}, base_url="/us%C3%A9r/a%20b&c/", takeover=False) as running:
+        running.call("GET", "tasks")  # makes the store
+        store = running.store()
+        gallery.make(store)
+        store.close()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that nobody has configured yet."""
+    with Site(tmp_path_factory.mktemp("empty"), {}, {}) as running:
+        yield running
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a picture, where somebody wants to look at it."""
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def problems(page: Page) -> list[str]:
+    """What axe finds serious or critical."""
+    assert AXE.exists(), f"{AXE} is missing: run `make install`"
+    page.evaluate(AXE.read_text())
+    found: dict[str, Any] = page.evaluate("axe.run(document)")
+    return [
+        f"{rule['impact']} {rule['id']}: {node['html'][:160]} {node.get('failureSummary', '')}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_view_is_accessible_and_fits(site: Site, open_page: OpenPage, theme: str) -> None:
+    page = open_page(site, "task=nightly", color_scheme=theme)
+    found = []
+    for task_id in TASKS:
+        part(page, f"task-{task_id}").click()
+        expect(part(page, "task-name")).to_have_text(task_id)
+        expect(page.locator(".sm-log-row").first).to_be_visible()
+        found += problems(page)
+        picture(page, f"{theme}-{task_id}")
+        page.set_viewport_size(NARROW)
+        expect(page.locator(".sm-log-row").first).to_be_visible()
+        assert overflows(page) is None, f"{task_id} is wider than a narrow window"
+        picture(page, f"{theme}-{task_id}-narrow")
+        page.set_viewport_size({"width": 1280, "height": 860})
+    part(page, "task-nightly").click()
+    for tab in ("timeline", "plan", "runs"):
+        part(page, f"tab-{tab}").click()
+        expect(part(page, f"tab-{tab}")).to_have_attribute("aria-selected", "true")
+        found += problems(page)
+        picture(page, f"{theme}-tab-{tab}")
+    press(page, "stop")
+    expect(part(page, "dialog")).to_be_visible()
+    found += problems(page)
+    picture(page, f"{theme}-dialog")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_panel_is_accessible_and_compact(site: Site, open_page: OpenPage, theme: str) -> None:
+    size = {"width": 760, "height": 480}
+    page = open_page(site, path="embed/nightly", color_scheme=theme, viewport=size)
+    panel = part(page, "panel")
+    expect(part(page, "last-entry")).to_contain_text("weather")
+    box = panel.bounding_box()
+    assert box is not None
+    assert box["height"] <= 170, "a panel is about 150 px high"
+    found = problems(page)
+    picture(page, f"panel-{theme}")
+    for fold in ("tables", "log"):
+        part(page, f"fold-{fold}").click()
+    expect(part(page, "unit-flights")).to_be_visible()
+    expect(page.locator(".sm-log-row").first).to_be_visible()
+    found += problems(page)
+    picture(page, f"panel-{theme}-open")
+    page.set_viewport_size({"width": 340, "height": 480})
+    assert overflows(page) is None
+    picture(page, f"panel-{theme}-narrow")
+    assert not found, "\n".join(found)
+    link = page.get_by_role("link", name="Open nightly on the page").get_attribute("href")
+    assert link == f"{site.server.base_url}syncmon/#task=nightly"
+
+
+def test_theme_of_the_address_wins(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site, path="?theme=dark", color_scheme="light")
+    expect(part(page, "task-name")).to_be_visible()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.goto(f"{site.page_url}?theme=light")
+    expect(part(page, "task-name")).to_be_visible()
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+
+
+def test_empty_page_teaches(empty: Site, open_page: OpenPage) -> None:
+    page = open_page(empty)
+    expect(part(page, "empty")).to_contain_text("No tasks yet")
+    expect(part(page, "empty")).to_contain_text("syncmon.toml")
+    assert not problems(page)
+    picture(page, "empty")
+    page.set_viewport_size(NARROW)
+    assert overflows(page) is None
+    picture(page, "empty-narrow")
+
+
+def test_example_of_the_empty_page_is_one_that_works(empty: Site, open_page: OpenPage) -> None:
+    page = open_page(empty)
+    before = empty.config.read_text()
+    empty.config.write_text(part(page, "empty").locator("pre").inner_text())
+    try:
+        expect(part(page, "task-nightly")).to_be_visible(timeout=15_000)
+    finally:
+        empty.config.write_text(before)
+
+
+def test_keyboard_reaches_and_works_everything(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site, "task=two-hundred")
+    expect(part(page, "task-name")).to_have_text("two-hundred")
+    seen = []
+
+    def focused() -> str:
+        found: str = page.evaluate(
+            """() => {
+                const it = document.activeElement;
+                return it.dataset.testid ?? it.textContent.trim();
+            }"""
+        )
+        return found
+
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(focused())
+        if page.evaluate("document.activeElement === document.body"):
+            break
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", f"the focus on {seen[-1]} is not to be seen"
+    wanted = ["task-filter", "task-two-hundred", "command-pause", "command-stop", "tab-tables"]
+    wanted += ["tables", "log-level-all", "log-search", "log-download", "log"]
+    assert [name for name in seen if name in wanted] == wanted
+
+    part(page, "tab-tables").focus()
+    page.keyboard.press("ArrowRight")
+    expect(part(page, "tab-timeline")).to_be_focused()
+    expect(part(page, "tab-timeline")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Home")
+    expect(part(page, "tab-tables")).to_be_focused()
+
+    part(page, "command-stop").focus()
+    page.keyboard.press("Enter")
+    expect(part(page, "dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(part(page, "dialog")).to_be_hidden()
+    expect(part(page, "command-stop")).to_be_focused()
+
+    part(page, "log").focus()
+    page.keyboard.press("ArrowUp")
+    expect(part(page, "log-detail")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(part(page, "log-detail")).to_be_hidden()
+
+    part(page, "tables").focus()
+    expect(part(page, "unit-table_199")).to_have_count(0)
+    page.keyboard.press("End")
+    expect(part(page, "unit-table_199")).to_be_visible()
+
+
+def test_state_is_said_in_words_and_to_screen_readers(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site, "task=nightly")
+    expect(part(page, "announcement")).to_have_text("nightly: Running")
+    bar = page.get_by_role("progressbar", name="Progress of nightly")
+    expect(bar).to_have_attribute("aria-valuenow", "57.9")
+    expect(bar).to_have_attribute("aria-valuetext", "57 % 212,911 of 367,687 rows")
+    expect(page.get_by_role("log", name="Log entries")).to_be_visible()
+    expect(part(page, "eta")).to_have_text("2–4 min left")
+    expect(page).to_have_title("● 57 % nightly – syncmon")
+    part(page, "task-stalled").click()
+    expect(part(page, "stall")).to_contain_text("Stalled since")
+    expect(part(page, "stall")).to_contain_text("waiting for warehouse: a lock on orders")
+    expect(part(page, "eta")).to_have_count(0)
