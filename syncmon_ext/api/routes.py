@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from tornado import web
 
-from syncmon_ext.api import connections, loops, openapi, task_control, task_monitor, task_sse, tasks
+from syncmon_ext.api import (
+    connections,
+    loops,
+    openapi,
+    rejects,
+    task_control,
+    task_monitor,
+    task_sse,
+    tasks,
+)
 from syncmon_ext.api.base import NotFoundHandler
 from syncmon_ext.api.operation import Route
 
@@ -17,6 +26,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *task_monitor.ROUTES,
     *task_control.ROUTES,
     *task_sse.ROUTES,
+    *rejects.ROUTES,
     *loops.ROUTES,
     *connections.ROUTES,
     *openapi.ROUTES,

@@ -140,6 +140,20 @@ class LossyCopy(CopyFailed):
     code = "lossy_copy"
 
 
+class BadRow(CopyFailed):
+    """A row that its own values, or the target's rules, keep out; never a lost connection or a lock.
+
+    ``reason`` repeats no value of the row. Both extras stay within the process.
+    """
+
+    code = "bad_row"
+
+    def __init__(self, message: str, *, hint: str = "", column: str = "", reason: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.column = column
+        self.reason = reason
+
+
 class CountMismatch(CopyFailed):
     """Rows read and rows landed differ."""
 

@@ -73,6 +73,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = Mode.REPLACE
     direct: bool = False
     verify: Verify = Verify.COUNT
+    max_rejects: int = 0
     merge_key: list[str] = []
     merge_collations: list[
         str | None

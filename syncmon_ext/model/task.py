@@ -83,6 +83,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_lossy: list[str] = []  # "column" or "table.column"
     throttle: Throttle | None = None
     verify: Verify = Verify.COUNT
+    max_rejects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0  # bad rows of a table
     # Of incremental: how far before the watermark it reads again, for transactions that commit late.
     lag_seconds: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 0.0
 

@@ -11,7 +11,8 @@ import msgspec
 from syncmon_ext.model import errors
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import SyncmonError
-from syncmon_ext.model.plan import Plan
+from syncmon_ext.model.plan import Plan, UnitPlan
+from syncmon_ext.model.reject import Rejects, Replayed
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.sync.results import ConnectionCheck
 
@@ -38,11 +39,15 @@ class ProbeFailed(SyncmonError):
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What the process is asked, on its standard input. References to secrets, never secrets."""
 
-    call: Literal["plan", "test"]
+    call: Literal["plan", "test", "rejects", "replay"]
     source: Connection
     task_id: str = ""
     spec: TaskSpec | None = None
     target: Connection | None = None
+    store_id: str = ""
+    units: list[UnitPlan] = []
+    limit: int = 0
+    seconds: float = 0.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +73,35 @@ def check_connection(connection: Connection, seconds: float = TEST_SECONDS) -> C
     """Whether a database can be reached, and why not. Raises DatabaseTimeout."""
     question = Question(call="test", source=connection)
     return _ask(question, ConnectionCheck, connection.name, seconds)
+
+
+def rejects(target: Connection, store_id: str, task_id: str, limit: int, seconds: float) -> Rejects:
+    """The bad rows that a target keeps of a task. Raises DatabaseTimeout."""
+    question = Question(
+        call="rejects", source=target, store_id=store_id, task_id=task_id, limit=limit
+    )
+    return _ask(question, Rejects, target.name, seconds)
+
+
+def replay(
+    source: Connection,
+    target: Connection,
+    store_id: str,
+    task_id: str,
+    units: list[UnitPlan],
+    seconds: float,
+) -> Replayed:
+    """Another try at the bad rows of a task; what the time does not suffice for remains."""
+    question = Question(
+        call="replay",
+        source=source,
+        target=target,
+        store_id=store_id,
+        task_id=task_id,
+        units=units,
+        seconds=seconds / 2,  # it ends by itself well before it would be ended
+    )
+    return _ask(question, Replayed, f"{source.name} or {target.name}", seconds)
 
 
 def _ask(question: Question, kind: type[T], who: str, seconds: float) -> T:

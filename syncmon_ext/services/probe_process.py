@@ -23,6 +23,17 @@ def answer(question: Question) -> Answer:
 def _result(question: Question) -> object:
     if question.call == "plan" and question.spec is not None and question.target is not None:
         return jobs.plan(question.task_id, question.spec, question.source, question.target)
+    if question.call == "rejects":
+        return jobs.rejects(question.source, question.store_id, question.task_id, question.limit)
+    if question.call == "replay" and question.target is not None:
+        return jobs.replay(
+            question.source,
+            question.target,
+            question.store_id,
+            question.task_id,
+            question.units,
+            question.seconds,
+        )
     return jobs.test_connection(question.source)
 
 

@@ -17,6 +17,7 @@ from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.services.task_log import TaskLog
 from syncmon_ext.services.task_loop import TaskLoop
 from syncmon_ext.services.task_progress import TaskProgress
+from syncmon_ext.services.task_rejects import TaskRejects
 from syncmon_ext.services.task_sse import TaskSse
 from syncmon_ext.store.store import Store
 
@@ -46,6 +47,7 @@ class Services:
         texts = ProgressTexts()
         self.progress = TaskProgress(self.store, self.catalog, texts)
         self.log = TaskLog(self.store, self.catalog)
+        self.rejects = TaskRejects(self.store, self.catalog, settings.plan_timeout)
         self.loops = TaskLoop(self.store, self.catalog, self.supervisor)
         self.sse = TaskSse(
             News(self.store, self.catalog, texts),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
@@ -10,6 +11,7 @@ from syncmon_ext.model.errors import CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import checkpoint, digest, fence, names
+from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
@@ -36,11 +38,33 @@ def copied(
             found = _committed(session, own, unit, chunk)
             if found is not None:
                 return found
+
+            def attempt(part: Chunk) -> Part:
+                with ROUTES[unit.route](source, session, snapshot) as way:
+                    return _attempted(way, own, unit, part)
+
+            if unit.max_rejects:
+                around = Around(source, session, own, unit, snapshot, attempt)
+                return _copy(session, around.copy, own, unit, chunk)
             with ROUTES[unit.route](source, session, snapshot) as way:
-                return _copy(session, way, own, unit, chunk)
+                return _copy(
+                    session, lambda part: _attempted(way, own, unit, part), own, unit, chunk
+                )
     except CopyFailed as error:
         place = f"table {shown(unit.source_schema, unit.source_table)}, chunk {bounds(chunk)}"
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
+
+
+def _attempted(way: Way, own: Ownership, unit: UnitPlan, part: Chunk) -> Part:
+    landed = way.copy(unit, part, names.landing(own, unit))
+    if landed.rows != landed.rows_read:
+        raise CountMismatch(
+            f"{landed.rows_read} rows were read and {landed.rows} landed",
+            hint="a trigger or a rule of the target may drop rows; the chunk was rolled back",
+        )
+    if unit.verify is not Verify.HASH:
+        return landed, None
+    return landed, digest.of_source(way.reader, way.schema, unit, part.low, part.high)
 
 
 def bounds(chunk: Chunk) -> str:
@@ -68,22 +92,18 @@ def _committed(
 
 
 def _copy(
-    session: AnySession, way: Way, own: Ownership, unit: UnitPlan, chunk: Chunk
+    session: AnySession,
+    copy: Callable[[Chunk], Part],
+    own: Ownership,
+    unit: UnitPlan,
+    chunk: Chunk,
 ) -> ChunkResult:
     dialect = session.dialect
     landed = None
     with session.transaction():
         # First, so that a twin whose COMMIT is under way is waited for before a row moves.
         if session.run_change(checkpoint.begun(dialect, own, unit.unit_id, chunk)):
-            landed = way.copy(unit, chunk, names.landing(own, unit))
-            read = None
-            if unit.verify is Verify.HASH:
-                read = digest.of_source(way.reader, way.schema, unit, chunk.low, chunk.high)
-            if landed.rows != landed.rows_read:
-                raise CountMismatch(
-                    f"{landed.rows_read} rows were read and {landed.rows} landed",
-                    hint="a trigger or a rule of the target may drop rows; the chunk was rolled back",
-                )
+            landed, read = copy(chunk)
             done = Chunk(low=chunk.low, high=chunk.high, rows=landed.rows, bytes=landed.bytes)
             session.run_change(checkpoint.completed(dialect, own, unit.unit_id, done, read))
             fault_point("chunk.written")

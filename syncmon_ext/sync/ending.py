@@ -9,7 +9,7 @@ from sqlalchemy.sql import and_
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import checkpoint, engine_url, fence, ledger, names, unit_row
+from syncmon_ext.sync import checkpoint, engine_url, fence, ledger, names, rejects, unit_row
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
@@ -25,6 +25,9 @@ def discard(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> li
             return [Discarded(unit_id=unit.unit_id, kept=False, rows_kept=0) for unit in units]
         with session.transaction():
             results = [_discarded(session, own, unit) for unit in units]
+            for unit, result in zip(units, results, strict=True):
+                if not result.kept:
+                    session.run_change(rejects.of_run_removed(session.dialect, own, unit.unit_id))
             _remove(session, own, units)
             fault_point("discard.before_commit")
         fault_point("discard.after_commit")

@@ -14,6 +14,7 @@ from syncmon_ext.model.chunk import Chunk, ChunkResult, KeyValue
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.model.plan import Plan, UnitPlan
+from syncmon_ext.model.reject import Rejects, Replayed
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.sync import (
     chunk_copy,
@@ -22,6 +23,7 @@ from syncmon_ext.sync import (
     ending,
     engine_url,
     preparing,
+    replaying,
 )
 from syncmon_ext.sync import plan as plans
 from syncmon_ext.sync import swap as swaps
@@ -43,6 +45,8 @@ __all__ = [
     "leftovers",
     "plan",
     "prepare",
+    "rejects",
+    "replay",
     "swap",
     "test_connection",
     "walk",
@@ -135,6 +139,23 @@ def leftovers(target: Connection) -> list[Leftover]:
 def clean(target: Connection, run_ids: list[str]) -> list[Leftover]:
     """Drop what these runs left and release their fences."""
     return ending.clean(target, run_ids)
+
+
+def rejects(target: Connection, store_id: str, task_id: str, limit: int) -> Rejects:
+    """The newest ``limit`` bad rows of a task, and how many there are."""
+    return replaying.listed(target, store_id, task_id, limit)
+
+
+def replay(
+    source: Connection,
+    target: Connection,
+    store_id: str,
+    task_id: str,
+    units: list[UnitPlan],
+    seconds: float,
+) -> Replayed:
+    """Read the bad rows from the source again and put them in place; raises TargetBusy."""
+    return replaying.replayed(source, target, store_id, task_id, units, seconds)
 
 
 def test_connection(connection: Connection) -> ConnectionCheck:

@@ -25,10 +25,11 @@ class Ledger(msgspec.Struct, frozen=True):
     units: Table
     checkpoints: Table
     watermarks: Table
+    rejects: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table."""
-        return (self.fences, self.units, self.checkpoints, self.watermarks)
+        return (self.fences, self.units, self.checkpoints, self.watermarks, self.rejects)
 
 
 @cache
@@ -89,6 +90,22 @@ def ledger(dialect: str) -> Ledger:
             Column("watermark", Text, nullable=False),  # JSON
             Column("task_id", Text, nullable=False),  # who wrote it last, for a person
             Column("run_id", Text, nullable=False),
+        ),
+        # Bad rows, until they are replayed or the table is read anew.
+        rejects=Table(
+            f"{prefix}rejects",
+            metadata,
+            Column("store_id", Text, primary_key=True),
+            Column("task_id", Text, primary_key=True),
+            Column("unit_id", Text, primary_key=True),
+            Column("row_key", Text, primary_key=True),  # JSON
+            Column("run_id", Text, nullable=False),
+            Column("key_shown", Text, nullable=False),  # JSON, with the names of the columns
+            Column("column_name", Text),
+            Column("error", Text, nullable=False),  # repeats no value
+            Column("message", Text),
+            Column("row_values", Text, nullable=False),  # JSON
+            Column("rejected_at", Text, nullable=False),
         ),
     )
 

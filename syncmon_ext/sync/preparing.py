@@ -14,7 +14,17 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, LossyCopy
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode
-from syncmon_ext.sync import checkpoint, chunks, fence, names, ranges, staging, unit_row, window
+from syncmon_ext.sync import (
+    checkpoint,
+    chunks,
+    fence,
+    names,
+    ranges,
+    rejects,
+    staging,
+    unit_row,
+    window,
+)
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
@@ -98,6 +108,8 @@ def _begin(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow) ->
             )
         session.run_change(checkpoint.removed(session.dialect, own, unit.unit_id))
         session.run_change(unit_row.removed(session.dialect, own, unit.unit_id))
+        if unit.mode is not Mode.INCREMENTAL:  # the others read all rows again
+            session.run_change(rejects.removed(session.dialect, own, unit.unit_id))
         staging.create(session, own, unit)
         session.run_change(unit_row.added(session.dialect, own, unit, row))
         fence.check(session, own, [unit])

@@ -47,7 +47,8 @@ def create(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
 def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> None:
     name = relation(unit.target_schema, table)
     target = relation(unit.target_schema, unit.target_table)
-    if unit.swap == "rename":
+    if unit.swap == "rename" or (unit.swap in ("move", "merge") and unit.max_rejects):
+        # With the target's own constraints, so that a bad row is found with its chunk.
         session.change(f"CREATE TABLE {name} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
     elif unit.swap in ("move", "merge"):
         copied = columns(column.name for column in unit.copied)
@@ -78,7 +79,7 @@ def _postgresql_column(column: ColumnPlan) -> str:
 
 
 def _create_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
-    if unit.swap == "rename":
+    if unit.swap == "rename" or (unit.swap in ("move", "merge") and unit.max_rejects):
         session.change(renamed_table(own_statement(session, unit.target_table), table))
         return
     if unit.create_sql is not None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import types
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -48,7 +48,7 @@ class Checks:
 
     def __init__(self, session: SqliteSession, unit: UnitPlan) -> None:
         self.unit = unit
-        self.failed: CopyFailed | None = None
+        self.failed: BadRow | None = None
         keys = ", ".join(map(ident, unit.key))
         self._keys = f", {keys}" if keys else ""
         self._forms = {
@@ -103,13 +103,15 @@ class Checks:
 
     def _bad(self, number: int, value: Any, *key: Any) -> Any:
         column = self.unit.copied[number]
-        self.failed = CopyFailed(
+        self.failed = BadRow(
             f"table {shown(self.unit.source_schema, self.unit.source_table)}, column {column.name}: "
             f"{_shown(value)} is not {_wanted(column.check)} "
             f"(declared {column.source_type or 'no type'}, goes to {column.target_type})"
             + _where(self.unit.key, key),
             hint="correct the value, leave it out with where, or make the target column of a type that "
             "holds it",
+            column=column.name,
+            reason=f"the value is not {_wanted(column.check)}",
         )
         raise self.failed
 

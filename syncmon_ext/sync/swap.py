@@ -18,6 +18,7 @@ from syncmon_ext.sync import (
     merging,
     names,
     ranges,
+    rejects,
     staging,
     swap_postgresql,
     swap_sqlite,
@@ -69,7 +70,7 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
                 SwapResult(
                     unit_id=unit.unit_id,
                     rows=rows[unit.unit_id],
-                    warnings=warnings.get(unit.unit_id, []),
+                    warnings=warnings.get(unit.unit_id, []) + _rejected(session, own, unit),
                 )
                 for unit in units
             ]
@@ -77,6 +78,16 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             fault_point("swap.before_commit")
         fault_point("swap.after_commit")
         return results
+
+
+def _rejected(session: AnySession, own: Ownership, unit: UnitPlan) -> list[str]:
+    if not unit.max_rejects:
+        return []
+    count = session.run(rejects.counted(session.dialect, own, unit.unit_id))[0][0]
+    if not count:
+        return []
+    rows = "1 row was rejected" if count == 1 else f"{count:,} rows were rejected"
+    return [f"{rows}: list them, mend them and replay them (tasks/{own.task_id}/rejects)"]
 
 
 def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:

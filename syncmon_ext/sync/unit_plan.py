@@ -72,6 +72,11 @@ def planned(
         warnings.append("deletes in the source are not propagated")
     errors += key.errors
     warnings += key.warnings
+    if spec.max_rejects and key.method not in ("key", "rowid"):
+        errors.append(
+            f"max_rejects: {shape.name} has no key to find and name bad rows by; leave it out, or give "
+            "the table a unique key that is NOT NULL"
+        )
     refused = [c for c in plans if c.lossy and not _allowed(spec, table, c)]
     errors += [
         f'column {c.name} would not survive: {c.reason}; allow_lossy = ["{c.name}"] copies it anyway'
@@ -107,6 +112,7 @@ def planned(
         mode=spec.mode,
         direct=swap == "direct",
         verify=spec.verify,
+        max_rejects=spec.max_rejects,
         merge_key=merge.columns,
         merge_collations=merge.collations,
         cursor=table.cursor,
@@ -122,7 +128,7 @@ def planned(
         swap=swap,
         swap_reason=swap_reason,
         where=table.where,
-        rows_total=shape.rows,
+        rows_total=None if table.where else shape.rows,  # how many a filter keeps is not known
         rows_total_is_estimate=shape.rows_is_estimate,
         width_bytes=shape.width_bytes,
         warnings=warnings,

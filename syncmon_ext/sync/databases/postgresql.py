@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import psycopg as sqlalchemy_psycopg
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import (
+    BadRow,
     CopyFailed,
     DatabaseUnavailable,
     InvalidConfig,
@@ -57,6 +58,11 @@ _IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 _UNAVAILABLE: Final = re.compile(r"08...|57P0[1-5]|53300|57014|55P03|25P0[34]|58030")
 _CONFLICT: Final = ("40001", "40P01")
 _FULL: Final = ("53100", "53200")
+_OF_A_ROW: Final = ("22", "23")  # data exceptions, integrity constraints
+_RAISED: Final = "P0001"  # a trigger's own refusal
+_COPY_COLUMN: Final = re.compile(
+    r"^COPY .*?, line \d+, column (?P<column>.*?)(?::|$)", re.MULTILINE
+)
 _REFUSED: Final = ("28000", "28P01", "3D000")
 
 
@@ -235,7 +241,15 @@ class PostgresSession:
             return CopyFailed(
                 f"{self.name}: {text}", hint="grant the user of the connection this right"
             )
-        return CopyFailed(f"{self.name}: {text}" + (f" (SQLSTATE {state})" if state else ""))
+        said = f"{self.name}: {text}" + (f" (SQLSTATE {state})" if state else "")
+        if state[:2] in _OF_A_ROW or state == _RAISED or isinstance(error, psycopg.DataError):
+            within = _COPY_COLUMN.search(error.diag.context or "")
+            return BadRow(
+                said,
+                column=error.diag.column_name or (within["column"] if within else ""),
+                reason=_reason(text, state),
+            )
+        return CopyFailed(said)
 
     def close(self) -> None:
         """Close the connection."""
@@ -243,6 +257,12 @@ class PostgresSession:
             with suppress(psycopg.Error):
                 self._open.close()
         self._open = None
+
+
+def _reason(text: str, state: str) -> str:
+    """``text`` without the values that stand after a colon, or anywhere in a trigger's words."""
+    words = "the target's trigger refused the row" if state == _RAISED else text.split(": ")[0]
+    return f"{words} (SQLSTATE {state})" if state else words
 
 
 def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:

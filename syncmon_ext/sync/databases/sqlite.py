@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite as sqlalchemy_sqlite
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import (
+    BadRow,
     CopyFailed,
     DatabaseUnavailable,
     InvalidConfig,
@@ -40,6 +41,9 @@ _RETRY = {
 }
 # A reader met the journal, or the write-ahead log, of a writer that was killed.
 _ABANDONED = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
+
+
+_OF_A_ROW = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 
 def read_only_uri(path: Path) -> str:
@@ -171,6 +175,10 @@ class SqliteSession:
                 f"{self.name}: {self.path} cannot be written",
                 hint="make the file and its folder writable for the worker's user",
             )
+        if primary in _OF_A_ROW or text.startswith("Could not decode"):
+            kind, _, where = text.partition(": ")
+            column = where.rpartition(".")[2] if kind.startswith(("NOT NULL", "UNIQUE")) else ""
+            return BadRow(f"{self.name}: {text}", column=column, reason=text)
         return CopyFailed(f"{self.name}: {text}")
 
     def _roll_back_abandoned(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import throttle, types
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -72,9 +72,11 @@ def _real(column: ColumnPlan) -> Callable[[str], float]:
         value = float(text)
         if value != value or (signless and text == "-0"):
             what = "a column REAL of SQLite" if value == value else "SQLite"
-            raise CopyFailed(
+            raise BadRow(
                 f"column {column.name} holds {text}, which {what} cannot store",
                 hint="leave the rows out with where, or make the target column TEXT",
+                column=column.name,
+                reason=f"the value is one that {what} cannot store",
             )
         return value
 

@@ -1,0 +1,154 @@
+"""Replaying rejects: each bad row is read from the source again and put into the target table."""
+# ruff: noqa: S608  # names are quoted by sync.quoting
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from sqlalchemy import func, select
+
+from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import BadRow
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.reject import Reject, Rejects, Replayed
+from syncmon_ext.sync import (
+    claiming,
+    ending,
+    engine_url,
+    fence,
+    ledger,
+    merging,
+    names,
+    rejects,
+    staging,
+)
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import READER, AnySession
+from syncmon_ext.sync.keys import unpacked
+from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.routes.registry import ROUTES
+
+_RUN: Final = "replay"
+
+
+def listed(target: Connection, store_id: str, task_id: str, limit: int) -> Rejects:
+    """The newest rejects of a task."""
+    if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
+        return Rejects(total=0, rejects=[])
+    with sessions.opened(target, f"{READER}/rejects") as session:
+        if not ledger.exists(session):
+            return Rejects(total=0, rejects=[])
+        found = rejects.found(session, store_id, task_id, limit)
+        total = rejects.total(session, store_id, task_id)
+        return Rejects(total=total, rejects=[reject for reject, _ in found])
+
+
+def replayed(
+    source: Connection,
+    target: Connection,
+    store_id: str,
+    task_id: str,
+    units: list[UnitPlan],
+    seconds: float,
+) -> Replayed:
+    """Try the rejects of ``units`` again for ``seconds`` at most, each in a transaction of its own.
+
+    Raises TargetBusy where a run holds one of the tables.
+    """
+    deadline = time.monotonic() + seconds
+    by_id = {unit.unit_id: unit for unit in units}
+    with sessions.opened(target, f"syncmon/{_RUN}") as session:
+        if not ledger.exists(session):
+            return Replayed(replayed=0, gone=0, remaining=0)
+        token = _next_token(session, f"{_RUN}-{task_id}")
+        waiting = [
+            (reject, key)
+            for reject, key in rejects.found(session, store_id, task_id, None)
+            if reject.unit_id in by_id
+        ]
+    if not waiting:
+        return Replayed(replayed=0, gone=0, remaining=0)
+    own = Ownership(store_id=store_id, task_id=task_id, run_id=f"{_RUN}-{task_id}", token=token)
+    held = [by_id[unit_id] for unit_id in {reject.unit_id for reject, _ in waiting}]
+    claiming.claim(target, own, held)
+    counts = {"replayed": 0, "gone": 0, "remaining": 0}
+    try:
+        for reject, key in waiting:
+            late = time.monotonic() > deadline
+            outcome = (
+                "remaining"
+                if late
+                else _tried(source, target, own, by_id[reject.unit_id], reject, key)
+            )
+            counts[outcome] += 1
+    finally:
+        ending.forget(target, own, held)
+    return Replayed(**counts)
+
+
+def _next_token(session: AnySession, run_id: str) -> int:
+    table = ledger.ledger(session.dialect).fences
+    rows = session.run(select(func.max(table.c.token)).where(table.c.run_id == run_id))
+    return int(rows[0][0] or 0) + 1
+
+
+def _tried(
+    source: Connection,
+    target: Connection,
+    own: Ownership,
+    unit: UnitPlan,
+    reject: Reject,
+    key: KeyValue,
+) -> str:
+    row = _one_row(unit, key)
+    try:
+        with sessions.opened(target, own.application_name) as session:
+            snapshot = None
+            with session.transaction():
+                staging.create(session, own, row)
+                with ROUTES[unit.route](source, session, snapshot) as way:
+                    landed = way.copy(row, Chunk(low=None, high=None), names.staging(own, row))
+                _put(session, own, row)
+                session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
+                fence.check(session, own, [unit])
+            return "replayed" if landed.rows else "gone"
+    except BadRow as error:
+        again = msgspec.structs.replace(
+            reject, column=error.column or None, error=error.reason, message=error.message
+        )
+        with sessions.opened(target, own.application_name) as session, session.transaction():
+            kept = msgspec.structs.replace(own, run_id=reject.run_id)
+            session.run_change(rejects.written(session, kept, unit, again, key))
+            fence.check(session, own, [unit])
+        return "remaining"
+
+
+def _one_row(unit: UnitPlan, key: KeyValue) -> UnitPlan:
+    """The unit as if it were one row, staged by itself and put into the table that is there."""
+    chosen: Mapping[str, object] = dict(zip(unit.key, unpacked(key), strict=True))
+    return msgspec.structs.replace(
+        unit,
+        where={**unit.where, **chosen},
+        window=None,
+        direct=False,
+        swap="merge" if unit.merge_key else "move",
+        max_rejects=0,
+    )
+
+
+def _put(session: AnySession, own: Ownership, row: UnitPlan) -> None:
+    stage = relation(row.target_schema, names.staging(own, row))
+    listed_columns = columns(column.name for column in row.copied)
+    overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
+    conflict = merging.on_conflict(row) if row.merge_key else ""
+    session.change(
+        f"INSERT INTO {relation(row.target_schema, row.target_table)} ({listed_columns}){overriding} "
+        f"SELECT {listed_columns} FROM {stage} WHERE true{conflict}"
+    )
+    session.change(f"DROP TABLE {stage}")

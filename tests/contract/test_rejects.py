@@ -1,0 +1,213 @@
+"""Bad rows are found, kept and tried again; all others are copied."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable, TargetBusy
+from syncmon_ext.sync import chunk_copy, jobs
+from syncmon_ext.sync.routes.registry import ROUTES
+from tests.contract.test_routes import Pair, pair
+from tests.sync.copying import Copy, owner
+from tests.sync.databases import Database, Maker, database
+
+__all__ = ["database", "pair"]
+
+_runs = itertools.count(1)
+
+
+def make(db: Database, rows: list[tuple[Any, ...]], rule: str = "") -> None:
+    kind = "BIGINT" if db.dialect == "postgresql" else "INTEGER"
+    db.run(f"CREATE TABLE items (id {kind} NOT NULL PRIMARY KEY, v TEXT {rule})")
+    db.insert("items", rows)
+
+
+def copy_of(source: Database, target: Database, **spec: Any) -> Copy:
+    run = f"rejecting{next(_runs)}"
+    return Copy(source, target, owner(run=run), **{"tables": ["items"], **spec})
+
+
+def listed(target: Database) -> dict[Any, Any]:
+    found = jobs.rejects(target.connection, "store1", "task", 100)
+    assert found.total == len(found.rejects)
+    return {reject.key["id"]: reject for reject in found.rejects}
+
+
+def replay(copy: Copy) -> tuple[int, int, int]:
+    done = jobs.replay(copy.source, copy.target, "store1", "task", copy.units, 60)
+    return done.replayed, done.gone, done.remaining
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "merge"])
+@pytest.mark.parametrize("size", [7, 1000])
+def test_bad_rows_are_kept_and_the_rest_is_copied(pair: Pair, mode: str, size: int) -> None:
+    source, target = pair
+    bad = {0, 17, 18, 50, 99}
+    make(source, [(n, "secret" if n in bad else f"v{n}") for n in range(100)])
+    make(target, [], "CHECK (length(v) < 6)")
+    copy = copy_of(source, target, mode=mode, max_rejects=5)
+    assert copy.run(size) == {"items": 95}
+    assert sorted(target.query("SELECT id FROM items")) == [
+        (n,) for n in range(100) if n not in bad
+    ]
+    rejects = listed(target)
+    assert set(rejects) == bad
+    assert all("secret" not in reject.error for reject in rejects.values())
+    assert "check" in rejects[17].error.lower()
+    assert rejects[17].row == {"id": "17", "v": "secret"}
+    assert rejects[17].unit_id == "items" and rejects[17].rejected_at.endswith("Z")
+    assert jobs.leftovers(target.connection) == []
+
+
+def test_swap_tells_how_many_rows_were_rejected(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(1, "a"), (2, None)])
+    make(target, [], "NOT NULL")
+    copy = copy_of(source, target, max_rejects=1)
+    with copy.claimed():
+        copy.copy_all(copy.units[0], 10)
+        assert "1 row was rejected" in copy.swap(copy.units[0])[0].warnings[-1]
+    assert listed(target)[2].column == "v"
+
+
+def test_first_bad_row_fails_without_max_rejects_and_one_too_many_with(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(n, "bad" if n % 10 == 3 else "v") for n in range(40)])
+    make(target, [(1000, "old")], "CHECK (v <> 'bad')")
+    with pytest.raises(BadRow):
+        copy_of(source, target).run()
+    jobs.clean(target.connection, [item.run_id for item in jobs.leftovers(target.connection)])
+    with pytest.raises(BadRow, match=r"more than 3 rows are bad \(max_rejects\)"):
+        copy_of(source, target, max_rejects=3).run(10)
+    assert target.query("SELECT id FROM items") == [(1000,)]
+
+
+def test_rejects_are_replayed_once_they_are_mended(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(n, "bad" if n < 4 else "v") for n in range(20)])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy = copy_of(source, target, max_rejects=10)
+    copy.run(6)
+    assert replay(copy) == (0, 0, 4)
+    source.run("UPDATE items SET v = 'mended' WHERE id IN (1, 2)", "DELETE FROM items WHERE id = 3")
+    assert replay(copy) == (2, 1, 1)
+    assert set(listed(target)) == {0}
+    assert sorted(target.query("SELECT id, v FROM items WHERE id < 4")) == [
+        (1, "mended"),
+        (2, "mended"),
+    ]
+    assert target.staging() == [] and jobs.leftovers(target.connection) == []
+    source.run("UPDATE items SET v = 'mended' WHERE id = 0")
+    assert replay(copy) == (1, 0, 0)
+    assert sorted(target.query("SELECT id, v FROM items")) == sorted(
+        source.query("SELECT id, v FROM items")
+    )
+
+
+def test_replay_is_refused_while_a_run_holds_the_table(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(1, "bad"), (2, "v")])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy = copy_of(source, target, max_rejects=1)
+    copy.run()
+    with copy_of(source, target, max_rejects=1).claimed(), pytest.raises(TargetBusy):
+        replay(copy)
+
+
+def test_stop_and_a_fresh_run_take_rejects_away(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(1, "bad"), (2, "v")])
+    make(target, [], "CHECK (v <> 'bad')")
+    stopped = copy_of(source, target, max_rejects=1)
+    with stopped.claimed():
+        stopped.copy_all(stopped.units[0], 10)
+        assert set(listed(target)) == {1}
+        jobs.discard(stopped.target, stopped.own, stopped.units)
+    assert listed(target) == {}
+    copy_of(source, target, max_rejects=1).run()
+    source.run("UPDATE items SET v = 'mended' WHERE id = 1")
+    copy_of(source, target, max_rejects=1).run()
+    assert listed(target) == {}
+
+
+def test_incremental_keeps_its_rejects_for_a_replay(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(1, "bad"), (2, "v")])
+    make(target, [], "CHECK (v <> 'bad')")
+    spec = {"mode": "incremental", "tables": [{"name": "items", "cursor": "id"}], "max_rejects": 9}
+    copy_of(source, target, **spec).run()
+    source.insert("items", [(3, "v")])
+    copy = copy_of(source, target, **spec)
+    copy.run()
+    assert set(listed(target)) == {1}
+    source.run("UPDATE items SET v = 'mended' WHERE id = 1")
+    assert replay(copy) == (1, 0, 0)
+    assert sorted(target.query("SELECT id, v FROM items")) == [(1, "mended"), (2, "v"), (3, "v")]
+
+
+def test_lost_connection_is_no_reject(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = pair
+    make(source, [(n, "v") for n in range(10)])
+    copy = copy_of(source, target, max_rejects=100)
+
+    def lost(*_: Any) -> Any:
+        raise DatabaseUnavailable("the connection is lost")
+
+    with copy.claimed():
+        unit = copy.units[0]
+        chunk = next(copy.chunks(unit, copy.prepare(unit), 10))
+        with monkeypatch.context() as patch:
+            patch.setattr(chunk_copy, "ROUTES", {**ROUTES, unit.route: lost})
+            with pytest.raises(DatabaseUnavailable):
+                copy.copy(unit, chunk)
+        assert listed(target) == {}
+        assert copy.prepare(unit).committed == []
+
+
+def test_values_that_do_not_fit_are_named_with_their_column(database: Maker) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    make(source, [(1, "a"), (2, b"\x00blob"), (3, "nul\0inside"), (4, "c")])
+    copy = copy_of(source, target, max_rejects=2)
+    assert copy.run() == {"items": 2}
+    rejects = listed(target)
+    assert rejects[2].column == "v" and rejects[2].error == "the value is not a text"
+    assert "NUL" in rejects[3].error
+    numbers, sink = database("postgresql"), database("sqlite")
+    numbers.run("CREATE TABLE items (id int PRIMARY KEY, v float8)")
+    numbers.insert("items", [(1, 1.5), (2, float("nan")), (3, -0.0)])
+    assert copy_of(numbers, sink, max_rejects=1).run() == {"items": 2}
+    assert listed(sink)[2].column == "v" and "NaN" not in listed(sink)[2].error
+
+
+def test_table_without_a_key_cannot_name_its_bad_rows(database: Maker) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run("CREATE TABLE items (v text)")
+    copy = copy_of(source, target, max_rejects=1)
+    assert "max_rejects: items has no key" in copy.units[0].errors[0]
+    with copy.claimed(), pytest.raises(CopyFailed):
+        copy.prepare(copy.units[0])
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    keys=st.sets(st.integers(-50, 50), min_size=1, max_size=40),
+    size=st.integers(1, 50),
+    data=st.data(),
+)
+def test_any_bad_rows_in_chunks_of_any_size(
+    database: Maker, keys: set[int], size: int, data: st.DataObject
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    bad = data.draw(st.sets(st.sampled_from(sorted(keys))))
+    make(source, [(key, "bad" if key in bad else "v") for key in keys])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy_of(source, target, max_rejects=50).run(size)
+    assert {row[0] for row in target.query("SELECT id FROM items")} == keys - bad
+    assert set(listed(target)) == bad
