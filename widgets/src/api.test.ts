@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { Api, ApiError } from "./api";
+import { Api, ApiError, type LogRange } from "./api";
 import { ALL_ENTRIES } from "./log";
+import { entry } from "./testing";
 
-function api(respond: () => Response | Promise<Response>, token: string | null = "t") {
+function api(respond: (url: string) => Response | Promise<Response>, token: string | null = "t") {
   const requests: { url: string; init: RequestInit }[] = [];
   const fetcher = (async (url: string, init: RequestInit) => {
     requests.push({ url, init });
-    return respond();
+    return respond(url);
   }) as typeof fetch;
   const made = new Api({ baseUrl: "/user/a%40b/", xsrfToken: () => token, fetch: fetcher });
   return { api: made, requests };
@@ -35,6 +36,30 @@ describe("a request", () => {
     expect(requests[0]?.url).toBe(
       "/user/a%40b/api/v1/tasks/a%2Fb%3F/logs?level=error&q=x+y&limit=5&before=9",
     );
+  });
+
+  test("for warnings asks for errors too, and puts the two together", async () => {
+    const seqs = { warning: [2, 4, 6], error: [1, 5] };
+    const { api: made } = api((url) => {
+      const level = new URL(url, "http://x").searchParams.get("level") as "warning" | "error";
+      return Response.json({ logs: seqs[level].map((seq) => entry(seq, { level })) });
+    });
+    const query = { ...ALL_ENTRIES, level: "warning" as const };
+    const found = async (range: LogRange) =>
+      (await made.logs("a", query, range)).map(({ seq }) => seq);
+    expect(await found({ limit: 3 })).toEqual([4, 5, 6]);
+    expect(await found({ limit: 3, after: 0 })).toEqual([1, 2, 4]);
+    expect(await found({ limit: 9 })).toEqual([1, 2, 4, 5, 6]);
+  });
+
+  test("for a file of warnings puts the two together", async () => {
+    const { api: made } = api((url) =>
+      url.includes("error")
+        ? new Response('seq,message\r\n3,"a, ""b""\r\nc"\r\n')
+        : new Response("seq,message\r\n2,x\r\n10,y\r\n"),
+    );
+    const blob = await made.logsCsv("a", { ...ALL_ENTRIES, level: "warning" });
+    expect(await blob.text()).toBe('seq,message\r\n2,x\r\n3,"a, ""b""\r\nc"\r\n10,y\r\n');
   });
 
   test("to start carries its key and its body", async () => {

@@ -1,8 +1,10 @@
 // The REST client: one method per call of the API, errors as values with a code, message and hint.
 
+import { mergedCsv } from "./csv";
 import type {
   ErrorBody,
   HistorySample,
+  Level,
   LogEntry,
   Plan,
   Progress,
@@ -13,10 +15,18 @@ import type {
 } from "./messages";
 
 export interface LogQuery {
+  /** "warning" means: at least a warning. */
   level: "all" | "warning" | "error";
   text: string;
   unit: string | null;
 }
+
+/** What each choice shows; a call asks for one level or for all. */
+export const SHOWN_LEVELS: Readonly<Record<LogQuery["level"], readonly Level[] | null>> = {
+  all: null,
+  warning: ["warning", "error"],
+  error: ["error"],
+};
 
 export interface LogRange {
   limit?: number;
@@ -105,16 +115,29 @@ export class Api {
   }
 
   async logs(taskId: string, query: LogQuery, range: LogRange = {}): Promise<LogEntry[]> {
-    const params = logParams(query);
-    for (const [name, value] of Object.entries(range)) params.set(name, String(value));
     const path = `${taskPath(taskId)}/logs`;
-    return (await this.#json<{ logs: LogEntry[] }>("GET", path, { params })).logs;
+    const pages = await Promise.all(
+      logParams(query).map((params) => {
+        for (const [name, value] of Object.entries(range)) params.set(name, String(value));
+        return this.#json<{ logs: LogEntry[] }>("GET", path, { params });
+      }),
+    );
+    const entries = pages.flatMap(({ logs }) => logs).sort((one, other) => one.seq - other.seq);
+    const limit = range.limit ?? entries.length;
+    return range.after === undefined ? entries.slice(-limit) : entries.slice(0, limit);
   }
 
   /** The whole log that matches `query`, as CSV. */
   async logsCsv(taskId: string, query: LogQuery): Promise<Blob> {
-    const url = this.url(`${taskPath(taskId)}/logs`, logParams(query));
-    return (await this.#request("GET", url, { Accept: "text/csv" })).blob();
+    const answers = await Promise.all(
+      logParams(query).map((params) =>
+        this.#request("GET", this.url(`${taskPath(taskId)}/logs`, params), { Accept: "text/csv" }),
+      ),
+    );
+    const [only, ...others] = answers;
+    if (only && others.length === 0) return only.blob();
+    const texts = await Promise.all(answers.map((answer) => answer.text()));
+    return new Blob([mergedCsv(texts)], { type: "text/csv" });
   }
 
   async plan(taskId: string): Promise<Plan> {
@@ -188,10 +211,13 @@ function taskPath(taskId: string): string {
   return `tasks/${encodeURIComponent(taskId)}`;
 }
 
-function logParams({ level, text, unit }: LogQuery): URLSearchParams {
-  const params = new URLSearchParams();
-  if (level !== "all") params.set("level", level);
-  if (text) params.set("q", text);
-  if (unit) params.set("unit", unit);
-  return params;
+/** The query of each call that `query` takes. */
+function logParams({ level, text, unit }: LogQuery): URLSearchParams[] {
+  return (SHOWN_LEVELS[level] ?? [null]).map((one) => {
+    const params = new URLSearchParams();
+    if (one) params.set("level", one);
+    if (text) params.set("q", text);
+    if (unit) params.set("unit", unit);
+    return params;
+  });
 }

@@ -126,5 +126,7 @@ test("the filter", () => {
   expect(matches(line, { ...all, text: "fast" })).toBe(false);
   expect(matches(line, { ...all, level: "warning" })).toBe(true);
   expect(matches(line, { ...all, level: "error" })).toBe(false);
+  expect(matches({ ...line, level: "error" }, { ...all, level: "warning" })).toBe(true);
+  expect(matches({ ...line, level: "success" }, { ...all, level: "warning" })).toBe(false);
   expect(matches(line, { ...all, unit: "flights" })).toBe(false);
 });

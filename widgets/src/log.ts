@@ -1,6 +1,6 @@
 // The window of a task's log that a view holds: contiguous, bounded, no entry twice. Pure functions.
 
-import type { LogQuery } from "./api";
+import { type LogQuery, SHOWN_LEVELS } from "./api";
 import type { ErrorBody, LogEntry } from "./messages";
 
 /** Entries kept: some 4 MB of text, and no more rows than a browser can lay out. */
@@ -42,7 +42,7 @@ export function emptyLog(query: LogQuery = ALL_ENTRIES): LogWindow {
 
 /** The server's filter, for the entries that the stream brings. */
 export function matches(entry: LogEntry, { level, text, unit }: LogQuery): boolean {
-  if (level !== "all" && entry.level !== level) return false;
+  if (SHOWN_LEVELS[level]?.includes(entry.level) === false) return false;
   if (unit && entry.unit !== unit) return false;
   return !text || entry.message.toLowerCase().includes(text.toLowerCase());
 }

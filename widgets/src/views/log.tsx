@@ -55,6 +55,7 @@ function LogTools({ monitor, taskId, log }: Omit<LogProps, "line">) {
             class="sm-chip"
             data-testid={`log-level-${value}`}
             aria-pressed={level === value}
+            title={value === "warning" ? "Warnings and errors" : undefined}
             onClick={() => monitor.query({ level: value })}
           >
             {word}
@@ -291,7 +292,7 @@ function withoutUnit({ message, unit }: LogEntry): string {
 function emptyWords({ query }: LogWindow): string {
   if (query.text) return `No entry contains “${query.text}”.`;
   if (query.level === "error") return "No errors.";
-  if (query.level === "warning") return "No warnings.";
+  if (query.level === "warning") return "No warnings and no errors.";
   return "Nothing has happened yet. Start writes the first line.";
 }
 
