@@ -13,7 +13,7 @@ from rich.text import Text
 from syncmon_ext.cli import words
 from syncmon_ext.model.log import LogEntry, clean_message
 from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.state import ACTIVE, State, UnitState
 from syncmon_ext.model.unit import UnitRuntime
 
 OVERALL_CELLS: Final = 36
@@ -128,10 +128,15 @@ def _overall(progress: Progress) -> Text:
     idle = progress.state is State.IDLE
     value = 0.0 if idle else progress.overall_progress
     style = words.STATE_LOOK[progress.state].style
-    text = Text(bar(value, OVERALL_CELLS, progress.elapsed_seconds), style)
+    text = Text(_bar(value, OVERALL_CELLS, progress, moving=progress.state in ACTIVE), style)
     return text.append(
         f"  {words.percent(value):>5}   {'not started' if idle else rows}", "default"
     )
+
+
+def _bar(value: float | None, cells: int, progress: Progress, *, moving: bool) -> str:
+    """Only what moves has a bar that goes around."""
+    return bar(0.0 if value is None and not moving else value, cells, progress.elapsed_seconds)
 
 
 def _shown(units: Sequence[UnitRuntime], room: int) -> list[UnitRuntime]:
@@ -147,13 +152,14 @@ def _unit_rows(units: Iterable[UnitRuntime], progress: Progress) -> list[Rendera
     for unit in units:
         look = words.STATE_LOOK[unit.state]
         waiting = unit.state is UnitState.PENDING and unit.rows_committed == 0
-        value = 0.0 if waiting else unit.progress
         running = unit.state is UnitState.RUNNING
+        moving = running or unit.state is UnitState.SWAPPING
+        value = unit.progress
         table.add_row(
             Text(look.icon, look.style),
             Text(_unit_name(unit)),
-            Text(bar(value, UNIT_CELLS, progress.elapsed_seconds), look.style),
-            Text(words.percent(value)),
+            Text(_bar(value, UNIT_CELLS, progress, moving=moving), look.style),
+            Text("" if waiting and not value else words.percent(value)),
             Text(_unit_count(unit, waiting)),
             Text(f"{words.short(unit.speed)} rows/s" if running and unit.speed else "", "dim"),
         )

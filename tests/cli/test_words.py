@@ -119,6 +119,14 @@ def test_bar_is_full_only_at_the_end_and_moves_where_the_total_is_unknown() -> N
     assert set(bars.bar(None, 8, 0.0)) == {"▒", "░"}
 
 
+def test_only_what_moves_has_a_bar_that_goes_around() -> None:
+    units = [replace(IDLE.units[0], state=state) for state in UnitState]
+    for unit in units:
+        lines = text_of(bars.picture(replace(IDLE, units=[unit], total_tables=1), ""))
+        moving = unit.state in (UnitState.RUNNING, UnitState.SWAPPING)
+        assert ("▒" in "".join(lines)) == moving
+
+
 def test_speed_curve_is_relative_to_its_highest() -> None:
     assert bars.sparkline([0, 5, 10]) == "▁▄█"
     assert bars.sparkline([0, 0]) == "▁▁"
