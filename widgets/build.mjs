@@ -44,6 +44,14 @@ await build({
   outdir: page,
 });
 
+await build({
+  ...common,
+  format: "iife",
+  entryPoints: [source("inline.tsx")],
+  outdir: page,
+  plugins: [styleText],
+});
+
 if (existsSync(source("widget.tsx"))) {
   await build({
     ...common,

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, expect
-from syncmon_widgets.direct import Direct
 
+from syncmon_widgets.direct import Direct
 from tests.browser.notebooks import CONNECT, App, Notebook, notebook_site, open_page, shows
 from tests.browser.site import Site, until
 
@@ -145,7 +145,8 @@ def test_a_restarted_kernel_shows_the_same_state(notebook: OpenNotebook, name: s
 def test_ten_monitors_share_one_stream_and_cleared_cells_leave_none(
     notebook: OpenNotebook, site: Site, name: str
 ) -> None:
-    cells = [f"{CONNECT}task = sm.task('{name}').start()", *["task.monitor()"] * 10, "1 + 1"]
+    site.call("POST", f"tasks/{name}/start", json={})
+    cells = [f"{CONNECT}task = sm.task('{name}')", *["task.monitor()"] * 10, "1 + 1"]
     opened = notebook(*cells)
     for _ in range(2):
         opened.run_all()

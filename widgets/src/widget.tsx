@@ -2,13 +2,11 @@
 
 import { render } from "preact";
 import { type Feeding, type KernelServer, openFeeding } from "./feeding";
-import { followHostTheme } from "./host_theme";
 import type { Channel } from "./kernel_link";
 import type { Progress } from "./messages";
 import { Monitor } from "./monitor";
-import pageStyle from "./page.css";
+import { ownRoot } from "./own_root";
 import { Widget } from "./views/widget";
-import widgetStyle from "./widget.css";
 
 /** What the kernel knew when it made the widget: shown until there is something newer. */
 interface Known {
@@ -36,23 +34,9 @@ interface RenderProps {
   el: HTMLElement;
 }
 
-/** In a shadow root neither the host's style sheets nor ours reach the other's elements. */
-function ownRoot(el: HTMLElement): ShadowRoot {
-  const root = el.attachShadow({ mode: "open" });
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(pageStyle + widgetStyle);
-  root.adoptedStyleSheets = [sheet];
-  return root;
-}
-
 function draw({ model, el }: RenderProps): () => void {
   el.dataset.testid = "syncmon-widget";
-  // What anywidget gives may have a root already, when it draws again into the same element.
-  const host = el.appendChild(document.createElement("div"));
-  // Keys pressed in a field here are text, not the notebook's commands: the host is what they go to.
-  host.dataset.lmSuppressShortcuts = "true";
-  const root = ownRoot(host);
-  const forgetTheme = followHostTheme(host);
+  const { root, remove } = ownRoot(el);
   let stop: (() => void) | null = null;
   let gone = false;
   void openFeeding(model, model.get("_server")).then((feeding) => {
@@ -62,8 +46,7 @@ function draw({ model, el }: RenderProps): () => void {
   return () => {
     gone = true;
     stop?.();
-    forgetTheme();
-    host.remove();
+    remove();
   };
 }
 

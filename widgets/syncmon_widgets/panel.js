@@ -21,6 +21,15 @@
   })
     .then((answer) => {
       if (!answer.ok || !root.isConnected) return;
+      if (answer.headers.get("Content-Security-Policy")?.includes("frame-ancestors 'none'")) {
+        // JupyterHub forbids frames: draw into this page instead.
+        root.dataset.inline = "";
+        const inline = document.createElement("script");
+        inline.src = at("syncmon/static/inline.js");
+        inline.onload = () => inline.remove();
+        document.head.append(inline);
+        return;
+      }
       const frame = document.createElement("iframe");
       frame.src = at(`syncmon/embed/${task}`);
       frame.title = `syncmon: ${root.dataset.task}`;

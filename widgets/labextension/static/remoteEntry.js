@@ -35,6 +35,15 @@
     return widget;
   }
 
+  /** Whether the server lets its pages stand in a frame: JupyterHub does not. */
+  async function mayFrame(url) {
+    const token = document.cookie.match(/(?:^|;\s*)_xsrf=([^;]*)/)?.[1];
+    const headers = token ? { "X-XSRFToken": token } : {};
+    const answer = await fetch(url, { method: "HEAD", headers }).catch(() => null);
+    const policy = answer?.headers.get("Content-Security-Policy");
+    return !policy?.includes("frame-ancestors 'none'");
+  }
+
   async function plugins() {
     const [apputils, coreutils, ui, lumino, launcherModule] = await Promise.all([
       load("@jupyterlab/apputils"),
@@ -53,10 +62,10 @@
         label: "Copies and loops (syncmon)",
         caption: "Open syncmon: the tasks that copy database tables, live",
         icon,
-        execute: () => {
+        execute: async () => {
           const url = coreutils.URLExt.join(coreutils.PageConfig.getBaseUrl(), "syncmon/");
           // A page of Notebook 7 shows one document: another tab of the browser is its tab.
-          if (app.name !== "JupyterLab") {
+          if (app.name !== "JupyterLab" || !(await mayFrame(url))) {
             window.open(url, "syncmon");
             return;
           }
