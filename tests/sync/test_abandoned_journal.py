@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -31,7 +30,7 @@ def test_reader_rolls_back_what_a_killed_writer_left(tmp_path: Path) -> None:
     connection.close()
     died = subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False)
     assert died.returncode == -signal.SIGKILL
-    assert os.path.exists(f"{path}-journal"), "the writer left nothing to roll back"
+    assert Path(f"{path}-journal").exists(), "the writer left nothing to roll back"
     check = attempted(
         "flights", check_connection, Connection(name="flights", url=f"sqlite:///{path}")
     )

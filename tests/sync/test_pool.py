@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
+from pathlib import Path
 
 import psutil
 import pytest
@@ -59,9 +60,9 @@ def hang_in(connection: str) -> None:
         time.sleep(3600)
 
 
-def unavailable_until(path: str) -> str:
+def unavailable_until(path: Path) -> str:
     with waiting_for("warehouse"):
-        if not os.path.exists(path):
+        if not path.exists():
             raise DatabaseUnavailable("warehouse does not answer")
     return "answered"
 
@@ -108,16 +109,15 @@ def test_kill_ends_jobs_that_hang_and_the_wait_was_visible(pool: ChildPool) -> N
 
 
 def test_lost_database_is_tried_again_with_a_notice_and_a_visible_wait(
-    pool: ChildPool, tmp_path: os.PathLike[str]
+    pool: ChildPool, tmp_path: Path
 ) -> None:
-    flag = os.path.join(tmp_path, "up")
+    flag = tmp_path / "up"
     job = pool.submit(attempted, "flights", unavailable_until, flag)
     until(lambda: len(notices) >= 2)
     assert pool.waits()[0][0] == "warehouse"
     assert notices[0].label == "flights"
     assert "does not answer" in notices[0].message
-    with open(flag, "w"):
-        pass
+    flag.touch()
     assert job.result(timeout=30) == "answered"
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from syncmon_widgets import reporter as reporters
 from syncmon_widgets.direct import Direct
 from syncmon_widgets.session import Session
-
 from tests.api.conftest import make_server
 from tests.databases import sqlite_url
 from tests.server import JupyterServer

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from syncmon_ext.model.state import State
 from syncmon_widgets import TaskStopped
 from syncmon_widgets.futures import track_futures
 from syncmon_widgets.session import Session
-
-from syncmon_ext.model.state import State
 from tests.widgets.conftest import until
 
 Settle = Callable[[], None]

@@ -12,9 +12,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from syncmon_widgets import connect, discovery
-from syncmon_widgets.client import ServerError
-from syncmon_widgets.session import NoServer, Session
 
 from syncmon_ext.model.errors import (
     InvalidConfig,
@@ -29,6 +26,9 @@ from syncmon_ext.model.state import State
 from syncmon_ext.store import log
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
+from syncmon_widgets import connect, discovery
+from syncmon_widgets.client import ServerError
+from syncmon_widgets.session import NoServer, Session
 from tests.api.conftest import make_server
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun

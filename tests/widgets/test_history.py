@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from syncmon_ext.model.errors import RunNotFound
 from syncmon_widgets import track
 from syncmon_widgets.handle import Task
 from syncmon_widgets.session import Session
-
-from syncmon_ext.model.errors import RunNotFound
 
 Settle = Callable[[], None]
 

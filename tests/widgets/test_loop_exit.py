@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import syncmon_widgets.loop_exit as loop_exit
 
 # Run by each Python there is: the rule rests on how CPython leaves a loop.

@@ -5,12 +5,12 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from syncmon_widgets.panel import panel_html, panel_text, task_list_html
 
 from syncmon_ext.model.state import State, UnitState
 from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.model.view import TaskView
 from syncmon_ext.store.snapshots import idle_progress
+from syncmon_widgets.panel import panel_html, panel_text, task_list_html
 
 HOSTILE = """</script><img src=x onerror=alert(1)>"'&"""
 URL = "http://127.0.0.1:8888/syncmon/#task=nightly"

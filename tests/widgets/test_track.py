@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from syncmon_widgets import LoopHandler, TaskStopped, track
-from syncmon_widgets.session import Session
 
 from syncmon_ext.model.state import State
+from syncmon_widgets import LoopHandler, TaskStopped, track
+from syncmon_widgets.session import Session
 from tests.widgets.conftest import until
 
 Settle = Callable[[], None]
@@ -311,9 +311,8 @@ def test_many_entries_arrive_whole_and_in_order(session: Session, settled: Settl
 def test_loop_without_store_runs_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from syncmon_widgets import reporter as reporters
-
     from syncmon_ext.model.errors import InvalidConfig
+    from syncmon_widgets import reporter as reporters
 
     def nowhere() -> Any:
         raise InvalidConfig("there is no such place")
