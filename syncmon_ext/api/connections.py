@@ -106,7 +106,7 @@ ROUTES: Final = (
                 request=Nothing,
                 body_required=False,
                 response=ConnectionCheck,
-                errors=(422, 504),
+                errors=(504,),
             )
         },
     ),

@@ -38,7 +38,9 @@ ROUTES: Final = (
         path="openapi.json",
         handler=OpenApiHandler,
         operations={
-            "get": Operation(summary="This description", action="read", response=dict[str, Any])
+            "get": Operation(
+                summary="This description", action="read", response=dict[str, Any], reads_store=False
+            )
         },
     ),
 )
@@ -124,8 +126,10 @@ def _responses(route: Route, operation: Operation, of: dict[str, Any]) -> dict[s
 
 
 def _statuses(route: Route, operation: Operation) -> set[int]:
-    """All that a call can answer besides success."""
-    found = {400, 403, 500, 503, *operation.errors}
+    """All that a call answers besides success; a defect's 500 is no answer to rely on."""
+    found = {400, 403, *operation.errors}
+    if operation.reads_store:
+        found.add(503)
     if "{" in route.path:
         found.add(404)
     if operation.request is not None:

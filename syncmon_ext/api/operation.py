@@ -30,6 +30,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     media: tuple[str, ...] = ()  # besides JSON
     only_media: bool = False  # the answer is not JSON
+    reads_store: bool = True  # which may be away: 503
     errors: tuple[int, ...] = ()  # besides those that every call can answer
 
 

@@ -112,7 +112,7 @@ def _command(path: str, handler: type[SyncmonHandler], summary: str) -> Route:
                 body_required=False,
                 response=Progress,
                 status=202,
-                errors=(409, 422),
+                errors=(409,),
             )
         },
     )
@@ -138,7 +138,7 @@ ROUTES: Final = (
                         where="header",
                     ),
                 ),
-                errors=(409, 422),
+                errors=(409,),
             )
         },
     ),
@@ -153,7 +153,7 @@ ROUTES: Final = (
                 action="execute",
                 request=Throttle,
                 response=Progress,
-                errors=(409, 422),
+                errors=(409,),
             )
         },
     ),

@@ -54,8 +54,7 @@ class TaskControl:
         if task.kind is not Kind.COPY or task.spec is None:
             return self._resume_loop(task)
         with self._store.write() as connection:
-            tasks.ensure_task(connection, task)
-            tasks.lock_task(connection, task_id)
+            self._lock(connection, task)
             if idempotency_key is not None:
                 known = tasks.run_of_idempotency_key(connection, idempotency_key)
                 if known is not None:
@@ -103,6 +102,15 @@ class TaskControl:
         return self._progress(task)
 
     # -- start -------------------------------------------------------------------------------
+
+    def _lock(self, connection: Connection, task: Task) -> None:
+        """Hold the task's row, which a file's task may not have yet; raises TaskNotFound."""
+        if task.read_only:
+            tasks.ensure_task(connection, task)
+            tasks.lock_task(connection, task.task_id)
+        elif tasks.lock_stored_task(connection, task.task_id) is None:
+            # It was removed after it was looked up: a start must not bring it back.
+            raise TaskNotFound(f"task {task.task_id!r} was removed", hint="list the tasks again")
 
     def _resume_loop(self, task: Task) -> Progress:
         """Let a loop that holds still go on; only its program can begin one."""

@@ -7,6 +7,7 @@ import httpx
 import jsonschema
 import pytest
 
+from syncmon_ext.api.operation import Operation, Route
 from syncmon_ext.api.routes import ROUTES
 
 
@@ -82,3 +83,60 @@ def test_answers_are_as_described(document: dict[str, Any], client: httpx.Client
         (client.delete("tasks/described"), task),
     ]:
         checked(document, answer, path)
+
+
+OPERATIONS = [
+    (route, method, operation) for route in ROUTES for method, operation in route.operations.items()
+]
+NAMES = {"task_id": "nightly", "name": "source"}
+
+
+@pytest.mark.parametrize(
+    ("route", "method", "operation"), OPERATIONS, ids=[f"{m} {r.path}" for r, m, _ in OPERATIONS]
+)
+def test_refusals_that_are_described_are_given(
+    document: dict[str, Any],
+    client: httpx.Client,
+    route: Route,
+    method: str,
+    operation: Operation,
+) -> None:
+    path, of_route = route.path.format(**NAMES), f"/{route.path}"
+    described = set(document["paths"][of_route][method]["responses"])
+    provoked = {
+        400: client.request(method, path, params={"nonsense": "1"}),
+        403: httpx.request(method, f"{client.base_url}{path}"),
+    }
+    if "{" in route.path:
+        none = route.path.format(task_id="nowhere", name="nowhere")
+        body = {"json": BODIES[route.path]} if route.path in BODIES else {}
+        provoked[404] = client.request(method, none, **body)
+    elif 404 in operation.errors:
+        provoked[404] = client.request(method, path, params={"task": "nowhere"})
+    if operation.request is not None:
+        headers = {"Content-Type": "application/json"}
+        provoked[413] = client.request(method, path, content=b" " * 1_048_577, headers=headers)
+        headers = {"Content-Type": "text/plain"}
+        provoked[415] = client.request(method, path, content=b"{}", headers=headers)
+    if 406 in operation.errors:
+        provoked[406] = client.request(method, path, headers={"Accept": "image/png"})
+    for status, answer in provoked.items():
+        assert answer.status_code == status, f"{status}: {answer.text}"
+        checked(document, answer, of_route)
+    rest = described - {str(status) for status in provoked} - {str(operation.status)}
+    assert rest <= {"204", "409", "422", "503", "504"}, "each has a test of its own"
+    assert "500" not in described, "a defect is no answer to rely on"
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "tasks/{task_id}": {"source": "source", "target": "target", "tables": ["t"]},
+    "tasks/{task_id}/throttle": {"rows": 1},
+    "loops/{task_id}/updates": {
+        "run_id": "0" * 32,
+        "token": 1,
+        "number": 1,
+        "phase": "running",
+        "rows_committed": 0,
+        "elapsed_seconds": 0,
+    },
+}
