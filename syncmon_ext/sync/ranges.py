@@ -51,11 +51,25 @@ def _window(unit: UnitPlan, bind: Callable[[Any], str]) -> list[str]:
 def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Callable[[Any], str]) -> str:
     if unit.chunk_method == "ctid":
         return f"ctid {operator} '({key[0]},{LAST_LINE})'::tid"
-    values = [bind(value) for value in unpacked(key)]
     terms = key_terms(unit)
-    if len(terms) == 1:
-        return f"{terms[0]} {operator} {values[0]}"
+    if len(terms) == 1 or any(unit.key_collations):
+        return _one_by_one(terms, operator, unpacked(key), bind)
+    values = [bind(value) for value in unpacked(key)]
     return f"({', '.join(terms)}) {operator} ({', '.join(values)})"
+
+
+def _one_by_one(
+    terms: Sequence[str], operator: str, values: Sequence[Any], bind: Callable[[Any], str]
+) -> str:
+    """A row's comparison in scalar ones: SQLite asks no index for a row whose terms have a collation."""
+    term, value = terms[0], values[0]
+    if len(terms) == 1:
+        return f"{term} {operator} {bind(value)}"
+    beyond = operator[0]
+    return (
+        f"{term} {beyond}= {bind(value)} AND ({term} {beyond} {bind(value)} OR "
+        f"({_one_by_one(terms[1:], operator, values[1:], bind)}))"
+    )
 
 
 def where(
