@@ -87,7 +87,9 @@ def test_foreign_host_is_refused_everywhere(guarded: JupyterServer) -> None:
             refused(client.request(method, path), 403, 405)
 
 
-@pytest.mark.parametrize("actions", [set(), {"read"}, {"read", "execute"}], ids=str)
+@pytest.mark.parametrize(
+    "actions", [set(), {"read"}, {"read", "execute"}], ids=["none", "read", "execute"]
+)
 def test_authorizer_decides_by_action(tmp_path: Path, actions: set[str]) -> None:
     config = AUTHORIZER.format(actions=sorted(actions))
     with make_server(tmp_path, config=config) as server, server.client() as client:
