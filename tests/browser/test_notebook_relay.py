@@ -1,0 +1,69 @@
+"""The widget where the browser does not reach what the kernel works on: the kernel feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jupyter_server.auth import passwd
+from playwright.sync_api import Browser, expect
+
+from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page, shows
+from tests.browser.site import Site, until
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("notebook-relay"),
+    pytest.mark.timeout(180),
+]
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with a password: it lets no program in, and so kernels work on the store."""
+    folder: Path = tmp_path_factory.mktemp("password")
+    hashed = passwd(PASSWORD, "sha256")
+    made = notebook_site(folder, "one", "two", token="")
+    made.server.traits["PasswordIdentityProvider.hashed_password"] = hashed
+    with made as running:
+        yield running
+
+
+def test_kernel_feeds_the_widget_while_it_is_busy(chromium: Browser, site: Site) -> None:
+    """The relay's thread goes on; what a button says waits until the kernel is free."""
+    with open_page(chromium) as page:
+        page.goto(f"{site.server.url}login")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("#login_submit").click()
+        page.wait_for_url(lambda url: "/login" not in url)
+        opened = Notebook(page, site)
+        opened.open(
+            "relay.ipynb",
+            f"{CONNECT}task = sm.task('one').start()\ntask.monitor()",
+            "import time\ntime.sleep(90)",
+        )
+        opened.run_all()
+        widget = opened.widget()
+        shows(widget, "running", 30)
+        fed_by = widget.get_by_test_id("fed-by")
+        expect(fed_by).to_have_attribute("data-by", "kernel")
+        expect(fed_by).to_contain_text("Relayed by the kernel")
+        before = widget.locator(".sm-overall").inner_text()
+        until(lambda: widget.locator(".sm-overall").inner_text() != before, "more rows")
+        assert opened.is_busy()
+        # A button waits for the kernel, and says so; then it does what it said.
+        widget.get_by_test_id("command-pause").click()
+        expect(widget.get_by_test_id("command-pause")).to_have_text("Pausing…")
+        opened.command("kernelmenu:interrupt", wait=False)
+        shows(widget, "paused", 15)
+        widget.get_by_test_id("command-start").click()
+        shows(widget, "running")
+        widget.get_by_test_id("fold-log").click()
+        widget.get_by_test_id("log-search").fill("paused")
+        expect(widget.locator(".sm-log-message").first).to_contain_text("paused")
+        widget.get_by_test_id("command-stop").click()
+        widget.get_by_test_id("dialog-yes").click()
+        shows(widget, "stopped", 15)
+        opened.close()
