@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from syncmon_ext.model.chunk import Window
-from syncmon_ext.model.task import Mode, Verify
+from syncmon_ext.model.task import Consistency, Mode, Verify
 
 
 class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +74,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     direct: bool = False
     verify: Verify = Verify.COUNT
     max_rejects: int = 0
+    consistency: Consistency | None = None
     merge_key: list[str] = []
     merge_collations: list[
         str | None

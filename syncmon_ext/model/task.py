@@ -32,6 +32,13 @@ class Verify(StrEnum):
     HASH = "hash"  # the content of each chunk too
 
 
+class Consistency(StrEnum):
+    """What must hold between the chunks of a table."""
+
+    SNAPSHOT = "snapshot"  # one snapshot: a table that loses it begins again
+    CHUNK = "chunk"  # each chunk reads a state of its own: the source holds nothing open
+
+
 class Kind(StrEnum):
     """What a task is: a copy that a worker executes, or a loop that reports itself."""
 
@@ -84,6 +91,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     throttle: Throttle | None = None
     verify: Verify = Verify.COUNT
     max_rejects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0  # bad rows of a table
+    # None: one snapshot where the source has such a thing, and a newer one after a pause.
+    consistency: Consistency | None = None
     # Of incremental: how far before the watermark it reads again, for transactions that commit late.
     lag_seconds: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 0.0
 

@@ -20,12 +20,13 @@ from syncmon_ext.model.errors import (
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.state import Action, State, UnitState
+from syncmon_ext.model.task import Consistency
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import runs, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
-from syncmon_ext.sync import jobs
+from syncmon_ext.sync import consistency, engine_url, jobs
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.lease import end_process, is_here, this_process
@@ -155,11 +156,21 @@ class Execution:
         plan = self._plan()
         self._clear_older_runs()
         self._claim(plan)
-        self._scheduler.renew_snapshot = lambda: self._snapshot.take(self._scheduler.obey)
-        self._scheduler.snapshot = self._scheduler.renew_snapshot()
-        consistency = plan.consistency
-        self._recorder.save_totals(consistency=consistency)
+        self._scheduler.renew_snapshot = self._renewed_snapshot
+        self._read_before = any(unit.rows_committed for unit in self._runtimes.values())
+        self._scheduler.snapshot = self._renewed_snapshot()
         self._scheduler.take_plan(plan, self._runtimes)
+
+    def _renewed_snapshot(self) -> str | None:
+        """Take a snapshot where one is held for the run, and say what holds from here on."""
+        wanted, source = self._frozen.spec.consistency, self._frozen.source
+        held = None
+        if wanted is not Consistency.CHUNK:
+            held = self._snapshot.take(self._scheduler.obey)
+        words = consistency.stated(engine_url.dialect(source), wanted, resumed=self._read_before)
+        self._recorder.save_totals(consistency=words)
+        self._read_before = True  # by the time that there is another
+        return held
 
     def _plan(self) -> Plan:
         frozen = self._frozen

@@ -62,6 +62,17 @@ def choose(shape: TableShape, dialect: str, wanted: Sequence[str] | None) -> Key
     )
 
 
+def without_snapshot(shape: TableShape) -> KeyChoice:
+    """One chunk: between two states, the rows of a table without a key change their places."""
+    return KeyChoice(
+        method="whole",
+        warnings=[
+            f"{shape.name} has no key: without a snapshot it is copied as one chunk, and resumes from "
+            "its start"
+        ],
+    )
+
+
 def _by_key(shape: TableShape, key: KeyShape) -> KeyChoice:
     types = [column.type for n in key.columns if (column := shape.column(n)) is not None]
     return KeyChoice(

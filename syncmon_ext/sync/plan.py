@@ -11,7 +11,7 @@ import msgspec
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import ForeignKeyPlan, Plan, UnitPlan
 from syncmon_ext.model.task import TableSpec, TaskSpec
-from syncmon_ext.sync import engine_url, missing_types, unit_plan, watermark
+from syncmon_ext.sync import consistency, engine_url, missing_types, unit_plan, watermark
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
 from syncmon_ext.sync.quoting import shown
@@ -19,10 +19,6 @@ from syncmon_ext.sync.reflect.shape import TableShape
 from syncmon_ext.sync.reflect.tables import reflect
 from syncmon_ext.sync.unit_plan import Place
 
-_CONSISTENCY: Final = {
-    "postgresql": "one snapshot for all chunks, as long as the worker holds it; a resume takes a new one",
-    "sqlite": "consistent per chunk",
-}
 _GUARANTEE: Final = (
     "exactly-once: rows, checkpoint and fence commit in one transaction of the target"
 )
@@ -63,7 +59,7 @@ def _planned(
     units = _depending(units, shapes, places)
     return Plan(
         task_id=task_id,
-        consistency=_CONSISTENCY[source.dialect],
+        consistency=consistency.planned(source.dialect, spec.consistency),
         guarantee=_GUARANTEE,
         units=_in_order(units),
     )

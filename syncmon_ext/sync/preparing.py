@@ -13,7 +13,7 @@ from syncmon_ext.model.chunk import KeyValue
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, LossyCopy
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.model.task import Mode
+from syncmon_ext.model.task import Consistency, Mode
 from syncmon_ext.sync import (
     checkpoint,
     chunks,
@@ -52,6 +52,10 @@ def prepare(
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
         restarted = row is not None and not row.swapped and row.epoch != epoch
+        if restarted and row is not None and unit.chunk_method == "key":
+            # All its chunks were read in the snapshot that it began in: it has lost nothing.
+            done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
+            restarted = not (len(done) == 1 and done[0].low is None and done[0].high == row.upper)
         if row is None or restarted:
             if unit.mode is Mode.INCREMENTAL:
                 opened, warnings = window.opened(origin, session, unit)
@@ -90,7 +94,10 @@ def _refuse(unit: UnitPlan) -> None:
 
 
 def _epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
-    """What the order of the chunks hangs on: nothing for a key, else the snapshot or the worker."""
+    """What the chunks hang on: nothing for a key, unless one snapshot is asked for; else the snapshot or
+    the worker."""
+    if unit.consistency is Consistency.SNAPSHOT:
+        return snapshot or f"token {own.token}"
     if unit.chunk_method == "ctid":
         return snapshot or f"token {own.token}"
     return f"token {own.token}" if unit.chunk_method == "rowid" else ""

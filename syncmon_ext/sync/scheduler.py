@@ -16,7 +16,7 @@ from syncmon_ext.model.errors import FenceLost, SnapshotLost, SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.model.task import TaskSpec, Verify
+from syncmon_ext.model.task import Consistency, TaskSpec, Verify
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
@@ -246,7 +246,12 @@ class Scheduler:
         if mark.restarted:
             self._recorder.log(
                 Level.WARNING,
-                f"{copy.plan.unit_id}: begun again from its first row, since it has no key to resume by",
+                f"{copy.plan.unit_id}: begun again from its first row, since "
+                + (
+                    "the snapshot that it was read in is gone"
+                    if copy.plan.consistency is Consistency.SNAPSHOT
+                    else "it has no key to resume by"
+                ),
                 copy.plan.unit_id,
             )
         elif mark.chunks_committed and not mark.swapped:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
-from syncmon_ext.model.task import Mode, TableSpec, TaskSpec
+from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import columns, cursors, filters, keys, merging
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.merging import MergeKey
@@ -57,6 +57,13 @@ def planned(
     warnings += column_warnings
     errors += filters.problems(table.where, [column.name for column in shape.columns])
     key = keys.choose(shape, session.dialect, table.key)
+    if spec.consistency is Consistency.CHUNK and key.method == "ctid":
+        key = keys.without_snapshot(shape)
+    if spec.consistency is Consistency.SNAPSHOT and session.dialect != "postgresql":
+        errors.append(
+            'consistency = "snapshot": SQLite exports no snapshot for several chunks; use "chunk", or '
+            "leave it out"
+        )
     merge = MergeKey()
     if spec.mode.merges:
         if key.errors:  # rows can be merged by what chunks cannot be cut by
@@ -113,6 +120,7 @@ def planned(
         direct=swap == "direct",
         verify=spec.verify,
         max_rejects=spec.max_rejects,
+        consistency=spec.consistency,
         merge_key=merge.columns,
         merge_collations=merge.collations,
         cursor=table.cursor,
