@@ -210,3 +210,13 @@ def test_state_is_said_in_words_and_to_screen_readers(site: Site, open_page: Ope
     expect(part(page, "stall")).to_contain_text("Stalled since")
     expect(part(page, "stall")).to_contain_text("waiting for warehouse: a lock on orders")
     expect(part(page, "eta")).to_have_count(0)
+
+
+def test_failed_table_shows_its_remedy(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site, "task=crm")
+    error = part(page, "unit-error-crm_calls")
+    expect(error).to_contain_text("table crm_calls has no key")
+    expect(error).to_contain_text("add key = [...] or mode = replace")
+    link = error.get_by_role("button", name="in the log: the error of crm_calls")
+    link.press("Enter")
+    expect(part(page, "log-detail")).to_contain_text("table crm_calls has no key")

@@ -58,6 +58,11 @@ export class Monitor {
     this.#watchers.clear();
   }
 
+  /** Somebody comes back to the page, perhaps from editing syncmon.toml: what is wrong there may have changed. */
+  lookAgain(): void {
+    this.#listSoon();
+  }
+
   /** Show a task, at a line of its log if one is given. */
   select(taskId: string | null, line: number | null = null): void {
     if (taskId === this.#state.selected) {

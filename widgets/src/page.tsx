@@ -19,6 +19,7 @@ const goToAddress = () => {
   if (taskId !== null) monitor.select(taskId, line);
 };
 
+let written = "";
 monitor.watch((state) => {
   if (state.selected === null) {
     const taskId = firstTask(state);
@@ -26,10 +27,15 @@ monitor.watch((state) => {
     return;
   }
   const hash = writePlace({ taskId: state.selected, line: state.line });
+  // Only a change of place is written: news that come between a click on a link and its `hashchange`
+  // must not put the old address back.
+  if (hash === written) return;
+  written = hash;
   if (hash !== location.hash) history.replaceState(null, "", hash);
 });
 goToAddress();
 window.addEventListener("hashchange", goToAddress);
+window.addEventListener("focus", () => monitor.lookAgain());
 
 const root = document.getElementById("syncmon");
 if (root) render(<Page monitor={monitor} />, root);
