@@ -10,6 +10,7 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Float, Unicode, default
 
 from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL
+from syncmon_ext.api.logout import tell_of_logouts
 from syncmon_ext.api.openapi import OPENAPI_ROUTES
 from syncmon_ext.api.routes import ROUTES, api_handlers
 from syncmon_ext.model.errors import SyncmonError
@@ -91,6 +92,12 @@ class SyncmonApp(ExtensionApp):
         """Add the API and the page."""
         self.handlers.extend(api_handlers())
         self.handlers.extend(page_handlers())
+        if self.serverapp is not None:
+            tell_of_logouts(self.serverapp.identity_provider, self._logged_out)
+
+    def _logged_out(self, user: str) -> None:
+        if (services := self._lazy.opened) is not None:
+            services.sse.dismiss(user)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to watch the workers: a run whose worker died goes on without a visitor."""

@@ -12,6 +12,7 @@ from jupyter_core.utils import ensure_async
 from tornado import iostream, web
 from tornado.concurrent import Future
 from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders
 
 from syncmon_ext.api.base import SyncmonHandler, authorized
 from syncmon_ext.api.operation import Operation, Parameter, Route
@@ -23,7 +24,7 @@ from syncmon_ext.services.sse_event import Frame
 from syncmon_ext.services.sse_position import LONGEST
 from syncmon_ext.services.task_sse import Subscription
 
-MOST_TASKS: Final = 1_000  # named in one stream
+MOST_TASKS: Final = 900  # named in one stream; Tornado reads 1,000 parameters of a query
 HELLO: Final = Frame(sse_event.retry())
 
 
@@ -131,12 +132,19 @@ class _StreamHandler(SyncmonHandler):
             await self.flush()
             connection = cast("HTTP1Connection", self.request.connection)
             self._sink = SocketSink(self, connection.stream)
+            self._forget_the_start()
             await services.sse.serve(subscription, self._sink)
             if await self._sink.drained():
                 await self.finish()
         except (iostream.StreamClosedError, StoreUnavailable):
             # Either the client is gone, or it comes back when the store does.
             self._close()
+
+    def _forget_the_start(self) -> None:
+        """Drop what was needed to begin: a client that stays for minutes should cost little."""
+        self._headers = HTTPHeaders()
+        self.__dict__.pop("_new_cookie", None)
+        self.request.__dict__.pop("_cookies", None)  # parsed again when it is asked for
 
     @property
     def is_chunked(self) -> bool:

@@ -137,6 +137,7 @@ class TaskSse:
         """Send a client all there is, until the stream is over or the client is gone."""
         channel = subscription.channel
         client = Client(channel, sink, channel.with_newcomers(subscription.lacks))
+        subscription.lacks.clear()  # they are the client's now
         client.positioned = subscription.resumed
         client.listing = subscription.listing
         if subscription.reset:
