@@ -105,12 +105,16 @@ class SyncmonHandler(APIHandler):
             f"the body is larger than {BODY_BYTES:,} bytes", hint="send fewer tables in one task"
         )
 
-    def json_body(self) -> Any:
-        """The body as plain data; None where it is empty. Raises InvalidRequest."""
+    def raw_body(self) -> bytes:
+        """The body as it was sent, without spaces around it; raises BodyTooLarge."""
         if self._received > BODY_BYTES:
             self._refuse_size()
-        raw = b"".join(self._parts)
-        if not raw.strip():
+        return b"".join(self._parts).strip()
+
+    def json_body(self) -> Any:
+        """The body as plain data; None where it is empty. Raises InvalidRequest."""
+        raw = self.raw_body()
+        if not raw:
             return None
         media = self.request.headers.get("Content-Type", "").split(";")[0].strip().lower()
         if media != "application/json":
@@ -121,9 +125,9 @@ class SyncmonHandler(APIHandler):
 
     def body(self, kind: type[T], default: T | None = None) -> T:
         """The body as a ``kind``; an empty one is ``default`` where there is one."""
-        data = self.json_body()
-        if data is None and default is not None:
+        if default is not None and not self.raw_body():
             return default
+        data = self.json_body()
         try:
             return decode(data, kind, "")
         except InvalidConfig as error:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from syncmon_ext.api.task_sse import MOST_TASKS
 from tests.server import JupyterServer
 
 SPEC = {"source": "source", "target": "target", "tables": ["t"]}
@@ -60,7 +61,9 @@ def test_body_that_cannot_be_understood(client: httpx.Client, call: str, body: b
 
 
 @pytest.mark.parametrize("command", ["start", "pause", "stop"])
-@pytest.mark.parametrize("body", [b"[]", b'"x"', b'{"nonsense": 1}', b"{", b'{"fresh": "yes"}'])
+@pytest.mark.parametrize(
+    "body", [b"[]", b'"x"', b"null", b'{"nonsense": 1}', b"{", b'{"fresh": "yes"}']
+)
 def test_command_with_a_body_that_cannot_be_understood(
     client: httpx.Client, command: str, body: bytes
 ) -> None:
@@ -181,6 +184,13 @@ def test_query_that_cannot_be_understood(client: httpx.Client, query: str) -> No
     error(client.get(f"tasks/nightly/logs?{query}"), 400)
 
 
+def test_stream_of_many_tasks_is_bounded(client: httpx.Client) -> None:
+    names = [("task", "nightly")] * MOST_TASKS
+    assert client.head("stream", params=[*names, ("logs", "nightly")]).status_code == 200
+    found = error(client.get("stream", params=[*names, ("task", "x")]), 400)
+    assert "tasks are named" in found["message"]
+
+
 def test_jupyters_own_parameters_may_stand_in_a_query(client: httpx.Client) -> None:
     answer = client.get("tasks/nightly/logs?1732464000000&no_track_activity=1")
     assert answer.status_code == 200
@@ -192,7 +202,6 @@ def test_unknown_path_is_not_found(client: httpx.Client) -> None:
         "nothing",
         "tasks/",
         "tasks/nightly/nothing",
-        "tasks/nightly/rejects",
     ):
         assert error(client.get(path), 404)["code"] == "not_found"
 
