@@ -217,6 +217,6 @@ def test_failed_table_shows_its_remedy(site: Site, open_page: OpenPage) -> None:
     error = part(page, "unit-error-crm_calls")
     expect(error).to_contain_text("table crm_calls has no key")
     expect(error).to_contain_text("add key = [...] or mode = replace")
-    link = error.get_by_role("button", name="in the log: the error of crm_calls")
+    link = error.get_by_role("button", name="the error of crm_calls")
     link.press("Enter")
     expect(part(page, "log-detail")).to_contain_text("table crm_calls has no key")
