@@ -39,7 +39,10 @@ ROUTES: Final = (
         handler=OpenApiHandler,
         operations={
             "get": Operation(
-                summary="This description", action="read", response=dict[str, Any], reads_store=False
+                summary="This description",
+                action="read",
+                response=dict[str, Any],
+                reads_store=False,
             )
         },
     ),
