@@ -11,14 +11,13 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 class Parser:
     """Takes bytes as they come, and gives events as (type, data, last event id)."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_event_id: str = "") -> None:
         # "utf-8-sig" takes away one leading BOM, as "UTF-8 decode" does.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._text = ""
         self._type = ""
         self._data: list[str] = []
-        self._id_buffer = ""
-        self.last_event_id = ""
+        self._id_buffer = self.last_event_id = last_event_id
         self.retry: int | None = None
 
     def feed(self, piece: bytes) -> list[tuple[str, str, str]]:

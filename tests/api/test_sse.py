@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import itertools
-import random
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -358,60 +355,6 @@ def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
         seconds = server.stop()
     assert seconds < 10
     assert "Traceback" not in server.log.read_text()
-
-
-WRITER = """
-import sys, time
-from syncmon_ext.store.store import Store
-from syncmon_ext.store import log
-from syncmon_ext.store.log import NewEntry
-from syncmon_ext.model.log import Level
-store = Store(sys.argv[1])
-for n in range(1, int(sys.argv[3]) + 1):
-    with store.write() as connection:
-        log.append(connection, sys.argv[2], None, [NewEntry(level=Level.INFO, message=f"line {n}")])
-    time.sleep(0.002)
-"""
-
-
-def test_no_entry_is_lost_or_repeated_over_disconnects_and_kills(tmp_path: Path) -> None:
-    lines, chance = 1_500, random.Random(5)
-    server = make_server(tmp_path, traits={"SyncmonApp.push_interval": 0.05})
-    store = Store(server.store_url)
-    server.start()
-    SimulatedRun(store, "one")
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, server.store_url, "one", str(lines)], env=server.env
-    )
-    path = "tasks/one/stream"
-    last_id: str | None = None
-    seen: list[int] = []
-    disconnects = kills = 0
-    try:
-        deadline = time.monotonic() + 120
-        while len(seen) < lines and time.monotonic() < deadline:
-            with server.client() as client, opened(client, path, last_id) as reader:
-                for _ in range(chance.randint(1, 5)):
-                    event = reader.next()
-                    assert event.name != "reset"
-                    seen += seqs([event])
-                    if len(seen) >= lines:
-                        break
-            last_id = reader.last_id
-            disconnects += 1
-            if disconnects in (5, 15):
-                server.kill()
-                server.start()
-                kills += 1
-        assert writer.wait(60) == 0
-    finally:
-        writer.kill()
-        writer.wait()
-        server.stop()
-        store.close()
-    assert seen == list(range(1, lines + 1))
-    assert disconnects > 10
-    assert kills >= 1
 
 
 def is_connected(server: JupyterServer, client: socket.socket) -> bool:
