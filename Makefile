@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASSETS := $(VENV)/.assets
 DEMO ?= syncmon-demo
+# Jupyter wants to be told that root is meant.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: install demo lab test test-js lint types bench faults fuzz docs clean
 
@@ -26,7 +28,7 @@ demo: install
 	$(BIN)/jupyter syncmon demo $(DEMO)
 
 lab: demo
-	cd $(DEMO) && SYNCMON_CONFIG=$(CURDIR)/$(DEMO)/syncmon.toml $(CURDIR)/$(BIN)/jupyter lab quickstart.ipynb
+	cd $(DEMO) && SYNCMON_CONFIG=$(CURDIR)/$(DEMO)/syncmon.toml $(CURDIR)/$(BIN)/jupyter lab $(AS_ROOT) quickstart.ipynb
 
 test: install test-js
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup

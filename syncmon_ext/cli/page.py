@@ -11,7 +11,7 @@ from syncmon_ext.cli.workbench import Workbench
 from syncmon_ext.services.configuration import CONFIG_VARIABLE, FILE_NAME, STORE_VARIABLE
 
 
-def open_page(bench: Workbench, *, port: int | None, browser: bool) -> None:
+def open_page(bench: Workbench, *, port: int | None, browser: bool, allow_root: bool) -> None:
     """Start a Jupyter server that opens the page; returns when the server ends."""
     from syncmon_ext.app import SyncmonApp  # the server is loaded for the page alone
 
@@ -27,6 +27,8 @@ def open_page(bench: Workbench, *, port: int | None, browser: bool) -> None:
             err=True,
         )
     arguments = [] if browser else ["--no-browser"]
+    if allow_root:
+        arguments.append("--allow-root")
     if port is not None:
         arguments.append(f"--port={port}")
     SyncmonApp.launch_instance(argv=arguments)  # type: ignore[no-untyped-call]  # untyped upstream

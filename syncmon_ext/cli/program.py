@@ -58,16 +58,24 @@ class LazyGroup(click.Group):
 @global_options
 @click.option("--port", type=click.IntRange(0, 65535), help="The port of the page's server.")
 @click.option("--no-browser", is_flag=True, help="Start the page's server without a browser.")
+@click.option("--allow-root", is_flag=True, help="Let the page's server run as root.")
 @click.version_option(__version__, prog_name="syncmon")
 @click.pass_context
-def program(ctx: click.Context, port: int | None, no_browser: bool) -> None:
+def program(ctx: click.Context, port: int | None, no_browser: bool, allow_root: bool) -> None:
     """Copy tables between databases, and see and steer the copies."""
     if ctx.invoked_subcommand is None:
         from syncmon_ext.cli.page import open_page
 
-        open_page(ctx.ensure_object(Workbench), port=port, browser=not no_browser)
-    elif port is not None or no_browser:
-        raise click.UsageError("--port and --no-browser belong to the page, which needs no command")
+        open_page(
+            ctx.ensure_object(Workbench),
+            port=port,
+            browser=not no_browser,
+            allow_root=allow_root,
+        )
+    elif port is not None or no_browser or allow_root:
+        raise click.UsageError(
+            "--port, --no-browser and --allow-root belong to the page, which needs no command"
+        )
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
