@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 from rich.progress import track as rich_track
+from tqdm import tqdm
+
 from syncmon_widgets import track
 from syncmon_widgets.reporter import reporter
-from tqdm import tqdm
 
 WORST_RATIO = 0.5
 

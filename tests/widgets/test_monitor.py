@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from syncmon_ext.model.errors import InvalidRequest, StoreUnavailable, TaskNotFound
+from syncmon_ext.model.state import State
 from syncmon_widgets import monitor as monitors
 from syncmon_widgets.kernel_answers import answer
 from syncmon_widgets.loop import track
@@ -24,9 +27,6 @@ from syncmon_widgets.relay import (
     pause_after,
 )
 from syncmon_widgets.session import Session
-
-from syncmon_ext.model.errors import InvalidRequest, StoreUnavailable, TaskNotFound
-from syncmon_ext.model.state import State
 from tests.widgets.conftest import until
 
 
