@@ -1,0 +1,1 @@
+"""The program's speed beside its peers', measured in one run: ``python -m benchmarks``."""

@@ -1,0 +1,89 @@
+"""RESULTS.md and its plot, from the measured rows."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from benchmarks.suite import US, Row
+
+WIDTH, BAR, GAP, LABEL = 760, 18, 8, 250
+
+
+def write(folder: Path, rows: list[Row], *, scale: float, rounds: int, load: str) -> None:
+    """Write the table and the plot."""
+    (folder / "results.svg").write_text(_plot(rows))
+    lines = [
+        "# Speed beside its peers",
+        "",
+        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}: TPC-H lineitem at scale {scale} "
+        f"({max(row.rows for row in rows):,} rows), {rounds} interleaved rounds, medians. "
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, fsync on, both servers and all "
+        f"files on one disk; load average at the start, middle and end: {load}.",
+        "",
+        "syncmon's figures are those of a task that a worker runs: with its store, checkpoints, monitor, "
+        "start-up and swap. A ratio is the peer's time : syncmon's, the median over the rounds; above 1 "
+        "syncmon is faster. The ratio of CPU seconds (programs and servers together) is the steadier one "
+        "where others use the machine.",
+        "",
+        "![Thousand rows a second](results.svg)",
+        "",
+        "| route | program | seconds | thousand rows/s | CPU s | servers' CPU s | peak MiB | ratio | "
+        "of CPU | at least | |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    lines += [_line(row) for row in rows]
+    (folder / "RESULTS.md").write_text("\n".join(lines) + "\n")
+
+
+def _line(row: Row) -> str:
+    if not row.rows:
+        return f"| {row.route} | {row.program} | – | – | – | – | – | – | – | – | {row.note} |"
+    verdict = row.note
+    if row.target is not None and row.ratio is not None:
+        verdict = "met" if row.ratio >= row.target else "not met"
+    cells = [
+        row.route,
+        f"**{US}**" if row.program == US else row.program,
+        f"{row.wall:.2f}",
+        f"{row.rows / row.wall / 1000:,.0f}",
+        f"{row.cpu:.2f}",
+        f"{row.server_cpu:.2f}",
+        f"{row.peak_mib:.0f}",
+        "" if row.ratio is None else f"{row.ratio:.2f}",
+        "" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}",
+        "" if row.target is None else f"{row.target:.2f}",
+        verdict,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _plot(rows: list[Row]) -> str:
+    """Bars of rows per second, each route on its own scale."""
+    parts: list[str] = []
+    top = 10
+    for route in dict.fromkeys(row.route for row in rows):
+        shown = [row for row in rows if row.route == route and row.rows]
+        fastest = max(row.rows / row.wall for row in shown)
+        top += 18
+        parts.append(f'<text x="8" y="{top}" font-weight="bold">{escape(route)}</text>')
+        top += 8
+        for row in shown:
+            rate = row.rows / row.wall
+            length = (WIDTH - LABEL - 90) * rate / fastest
+            color = "#1f77b4" if row.program == US else "#b0b7be"
+            parts += [
+                f'<text x="{LABEL - 8}" y="{top + 13}" text-anchor="end">{escape(row.program)}</text>',
+                f'<rect x="{LABEL}" y="{top}" width="{length:.0f}" height="{BAR}" fill="{color}"/>',
+                f'<text x="{LABEL + length + 6:.0f}" y="{top + 13}">{rate / 1000:,.0f} k/s</text>',
+            ]
+            top += BAR + GAP
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 10}" '
+        'font-family="sans-serif" font-size="12" fill="#24292f">'
+        '<rect width="100%" height="100%" fill="#ffffff"/>'
+    )
+    return head + "".join(parts) + "</svg>\n"
