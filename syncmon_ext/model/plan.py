@@ -72,6 +72,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     mode: Mode = Mode.REPLACE
     direct: bool = False
+    makes_table: bool = False  # the target has no such table yet
     verify: Verify = Verify.COUNT
     max_rejects: int = 0
     consistency: Consistency | None = None

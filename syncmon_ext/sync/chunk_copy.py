@@ -19,6 +19,7 @@ from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.routes.base import Way
 from syncmon_ext.sync.routes.registry import ROUTES
+from syncmon_ext.sync.throttle import PaceChanged
 
 
 def copied(
@@ -50,6 +51,8 @@ def copied(
                 return _copy(
                     session, lambda part: _attempted(way, own, unit, part), own, unit, chunk
                 )
+    except PaceChanged:
+        return copied(source, target, own, unit, chunk, snapshot)
     except CopyFailed as error:
         place = f"table {shown(unit.source_schema, unit.source_table)}, chunk {bounds(chunk)}"
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None

@@ -9,7 +9,16 @@ from sqlalchemy.sql import and_
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import checkpoint, engine_url, fence, ledger, names, rejects, unit_row
+from syncmon_ext.sync import (
+    checkpoint,
+    engine_url,
+    fence,
+    ledger,
+    names,
+    rejects,
+    staging,
+    unit_row,
+)
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
@@ -51,7 +60,19 @@ def _discarded(session: AnySession, own: Ownership, unit: UnitPlan) -> Discarded
     if unit.direct:
         done = checkpoint.committed(session, own, unit.unit_id)
         rows = sum(chunk.rows for chunk in done if chunk.rows is not None)
-    return Discarded(unit_id=unit.unit_id, kept=rows > 0, rows_kept=rows)
+    made = unit.direct and unit.makes_table and row is not None
+    if made and not rows and _is_empty(session, unit):
+        session.change(f"DROP TABLE {relation(unit.target_schema, unit.target_table)}")
+        made = False
+    return Discarded(unit_id=unit.unit_id, kept=rows > 0, rows_kept=rows, table_made=made)
+
+
+def _is_empty(session: AnySession, unit: UnitPlan) -> bool:
+    """True where the table is there and nobody has put a row into it."""
+    if not staging.exists(session, unit.target_schema, unit.target_table):
+        return False
+    table = relation(unit.target_schema, unit.target_table)
+    return not session.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608  # quoted
 
 
 def _remove(session: AnySession, own: Ownership, units: Sequence[UnitPlan]) -> None:

@@ -330,6 +330,11 @@ class Execution:
         )
         for unit_id, count in rows.items():
             message += f"; {count:,} rows stay in {unit_id}, which was copied without staging"
+        made = [d.unit_id for d in discarded if d.table_made]
+        if made:
+            message += (
+                f"; the table of {', '.join(made)} was made by this run and stays with its rows"
+            )
         self._recorder.finish(
             Action.DRAINED,
             entry=NewEntry(level=Level.INFO, message=message),

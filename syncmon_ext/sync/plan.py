@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
@@ -115,15 +116,16 @@ def _name(unit: UnitPlan, *, source: bool) -> tuple[str, str]:
 
 def _collisions(units: Sequence[UnitPlan], one_database: bool) -> list[UnitPlan]:
     targets = [_name(unit, source=False) for unit in units]
-    ids = [unit.unit_id for unit in units]
+    ids = Counter(unit.unit_id for unit in units)
+    times = Counter(targets)
     sources = {_name(unit, source=True) for unit in units}
     result = []
     for unit, place in zip(units, targets, strict=True):
         errors = list(unit.errors)
         table = shown(unit.target_schema, unit.target_table)
-        if targets.count(place) > 1:
+        if times[place] > 1:
             errors.append(f"two tables of this task go to {table}; give one of them another target")
-        elif ids.count(unit.unit_id) > 1:
+        elif ids[unit.unit_id] > 1:
             errors.append(
                 f"table {unit.unit_id} is listed twice; put the second into a task of its own"
             )
@@ -138,6 +140,8 @@ def _depending(
 ) -> list[UnitPlan]:
     by_source = {_name(unit, source=True): unit.unit_id for unit in units}
     by_target = {_name(unit, source=False): unit.unit_id for unit in units}
+    plans = {unit.unit_id: unit for unit in units}
+    place_of = {unit.unit_id: place for place, unit in enumerate(units)}
     needs: dict[str, list[str]] = {unit.unit_id: [] for unit in units}
     tied: dict[str, set[str]] = {unit.unit_id: {unit.unit_id} for unit in units}
     for unit in units:
@@ -151,6 +155,11 @@ def _depending(
                 if other is None or other == unit.unit_id or other in needs[unit.unit_id]:
                     continue
                 needs[unit.unit_id].append(other)
+    for circle in _circles(needs):
+        joined = set().union(*(tied[unit_id] for unit_id in circle))
+        for unit_id in joined:
+            tied[unit_id] = joined
+    for unit in units:
         existing = places[unit.unit_id].shape
         for key in existing.foreign_keys if existing else []:
             table = (key.schema or "", key.table if key.schema else key.table.lower())
@@ -162,22 +171,34 @@ def _depending(
         msgspec.structs.replace(
             unit,
             depends_on=needs[unit.unit_id],
-            tied_to=[
-                other.unit_id
-                for other in units
-                if other.unit_id in tied[unit.unit_id] and other.unit_id != unit.unit_id
-            ],
-            foreign_keys=_pointed(unit, units, by_source),
+            tied_to=sorted(tied[unit.unit_id] - {unit.unit_id}, key=place_of.__getitem__),
+            foreign_keys=_pointed(unit, plans, by_source),
         )
         for unit in units
     ]
 
 
+def _circles(needs: dict[str, list[str]]) -> list[set[str]]:
+    """Units that need each other, directly or around corners: their foreign keys are made together."""
+    reached = {unit_id: set(others) for unit_id, others in needs.items() if others}
+    grown = True
+    while grown:
+        grown = False
+        for others in reached.values():
+            more = set().union(*(reached.get(other, set()) for other in others)) - others
+            grown = grown or bool(more)
+            others |= more
+    return [
+        {other for other in others if unit_id in reached.get(other, ())}
+        for unit_id, others in reached.items()
+        if unit_id in others
+    ]
+
+
 def _pointed(
-    unit: UnitPlan, units: Sequence[UnitPlan], by_source: dict[tuple[str, str], str]
+    unit: UnitPlan, plans: dict[str, UnitPlan], by_source: dict[tuple[str, str], str]
 ) -> list[ForeignKeyPlan]:
     """The foreign keys to make, pointing to where the other tables of the task go."""
-    plans = {other.unit_id: other for other in units}
     result = []
     for key in unit.foreign_keys:
         name = (key.schema or "", key.table if key.schema else key.table.lower())

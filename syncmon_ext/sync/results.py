@@ -38,6 +38,7 @@ class Discarded(msgspec.Struct, frozen=True, kw_only=True):
     unit_id: str
     kept: bool
     rows_kept: int
+    table_made: bool = False  # the table itself is this run's, and stays with its rows
 
 
 class ConnectionCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -112,6 +112,9 @@ def _put(
 ) -> dict[str, list[str]]:
     """Old rows go from the tables that point to others first; new ones come the other way."""
     moved = [unit for unit in units if _is_moved(session, unit)]
+    taken_off: list[tuple[str, str, str]] = []
+    if isinstance(session, PostgresSession) and len(moved) > 1:
+        taken_off = swap_postgresql.take_off_circle(session, moved)
     for unit in reversed(moved):
         if isinstance(session, PostgresSession):
             swap_postgresql.lock(session, unit)
@@ -126,6 +129,8 @@ def _put(
                 swap_postgresql.rename(session, own, unit)
             else:
                 swap_sqlite.rename(session, own, unit)
+    if isinstance(session, PostgresSession):
+        swap_postgresql.put_on(session, taken_off)
     for unit in units:
         if isinstance(session, PostgresSession):
             warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from syncmon_ext.model.errors import DatabaseUnavailable
+
 
 class Pace(Protocol):
     """Holds a chunk's copy back; the rates may change while it runs."""
 
     def rates(self) -> tuple[float, float]:
         """Rows/s and bytes/s that this chunk may use now; 0.0 = no bound."""
+
+
+class PaceChanged(DatabaseUnavailable):
+    """A bound came while a statement ran that cannot be held back: the chunk is begun again, bounded."""
+
+    code = "pace_changed"
 
 
 _pace: Pace | None = None
@@ -29,6 +37,11 @@ class Pacer:
 
     def __init__(self) -> None:
         self._due = time.monotonic()
+
+    @property
+    def bounded(self) -> bool:
+        """True where rows or bytes have a bound now."""
+        return _pace is not None and any(_pace.rates())
 
     def batch_rows(self, default: int) -> int:
         """How many rows a batch should hold so that the pace can be kept smoothly."""

@@ -118,6 +118,7 @@ def planned(
         route=f"{session.dialect}_{place.dialect}",
         mode=spec.mode,
         direct=swap == "direct",
+        makes_table=create,
         verify=spec.verify,
         max_rejects=spec.max_rejects,
         consistency=spec.consistency,

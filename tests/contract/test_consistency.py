@@ -77,9 +77,10 @@ def test_progress_says_what_holds(wanted: str | None, tmp_path: Path) -> None:
         assert (
             progress.consistency
             == {
-                None: "several snapshots: what was copied before a pause or loss was read in an older one",
-                "snapshot": "one snapshot for all chunks of a table; tables done before a pause were read "
-                "in an older",
+                None: "several snapshots: what was copied before a pause or loss was read in an "
+                "older one",
+                "snapshot": "one snapshot for all chunks of a table; tables done before a pause were "
+                "read in an older",
                 "chunk": consistency.PER_CHUNK,
             }[wanted]
         )

@@ -122,8 +122,23 @@ def test_direct_append_shows_rows_as_they_come(pair: Pair) -> None:
         first = copy.copy(unit, chunks[0])
         assert len(content(target)) == first.rows == 30
         gone = jobs.discard(copy.target, copy.own, copy.units)
-    assert [(d.kept, d.rows_kept) for d in gone] == [(True, 30)]
+    assert [(d.kept, d.rows_kept, d.table_made) for d in gone] == [(True, 30, False)]
     assert len(content(target)) == 30
+
+
+@pytest.mark.parametrize("rows", [0, 30])
+def test_stop_says_that_a_direct_copy_made_its_table(pair: Pair, rows: int) -> None:
+    source, target = pair
+    make_table(source)
+    copy = Copy(source, target, tables=["items"], mode="append", direct=True)
+    with copy.claimed():
+        unit = copy.units[0]
+        chunks = list(copy.chunks(unit, copy.prepare(unit), 30))
+        if rows:
+            copy.copy(unit, chunks[0])
+        gone = jobs.discard(copy.target, copy.own, copy.units)
+    assert [(d.kept, d.rows_kept, d.table_made) for d in gone] == [(rows > 0, rows, rows > 0)]
+    assert ("items" in target.tables()) == (rows > 0)
 
 
 def test_nothing_is_seen_before_the_swap(pair: Pair) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import DatabaseUnavailable
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import engine_url, throttle
 from syncmon_ext.sync.databases.sessions import AnySession
@@ -22,6 +23,7 @@ from syncmon_ext.sync.routes.sqlite_source import selection
 
 _ATTACHED: Final = "source"
 SLICE_ROWS: Final = 10_000
+LOOK_STEPS: Final = 100_000  # of SQLite's machine between two looks at the pace: milliseconds
 
 
 @contextmanager
@@ -63,14 +65,12 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     into = f"INSERT INTO main.{ident(table)} ({names})"
     select = f"SELECT {names} FROM {chosen.clause}"
     pacer = throttle.Pacer()
-    if (batch := pacer.batch_rows(SLICE_ROWS)) < SLICE_ROWS:
-        rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer, batch)
+    if pacer.bounded:
+        rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer)
     else:
-        rows = target.change(f"{into} {select}", chosen.values)
+        rows = _at_once(target, f"{into} {select}", chosen.values, pacer)
     written = time.perf_counter()
     size = max(0, _pages(target) - pages) * int(target.execute("PRAGMA main.page_size")[0][0])
-    if batch >= SLICE_ROWS:
-        pacer.spend(rows, size)
     return Landed(
         rows_read=chosen.rows,
         rows=rows,
@@ -81,6 +81,28 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     )
 
 
+def _at_once(
+    target: SqliteSession, statement: str, values: list[Any], pacer: throttle.Pacer
+) -> int:
+    """In one statement, which is broken off where a bound comes meanwhile; raises PaceChanged."""
+    stopped = False
+
+    def look() -> int:
+        nonlocal stopped
+        stopped = pacer.bounded
+        return int(stopped)
+
+    target.raw.set_progress_handler(look, LOOK_STEPS)
+    try:
+        return target.change(statement, values)
+    except DatabaseUnavailable:
+        if stopped:
+            raise throttle.PaceChanged(f"{target.name}: the pace was bounded") from None
+        raise
+    finally:
+        target.raw.set_progress_handler(None, 0)
+
+
 def _paced(
     target: SqliteSession,
     into: str,
@@ -88,20 +110,23 @@ def _paced(
     values: list[Any],
     width: int,
     pacer: throttle.Pacer,
-    batch: int,
 ) -> int:
     """Row by row, in slices that keep the pace."""
     rows = 0
+    page_bytes = int(target.execute("PRAGMA main.page_size")[0][0])
+    pages = _pages(target)
     statement = f"{into} VALUES ({', '.join('?' * width)})"
     with target.guard():
         cursor = target.raw.execute(select, values)
         while True:
+            batch = pacer.batch_rows(SLICE_ROWS)
             slice_rows = target.raw.executemany(statement, islice(cursor, batch)).rowcount
             if slice_rows <= 0:
                 return rows
             rows += slice_rows
-            pacer.spend(slice_rows, 0)
-            batch = pacer.batch_rows(SLICE_ROWS)
+            grown = _pages(target) - pages
+            pages += grown
+            pacer.spend(slice_rows, max(0, grown) * page_bytes)
 
 
 def _pages(target: SqliteSession) -> int:
