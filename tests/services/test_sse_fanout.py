@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -256,5 +257,51 @@ def test_close_ends_all_streams_within_a_second(store: Store) -> None:
         await hub.close()
         await asyncio.gather(*clients)
         assert time.monotonic() - began < 1
+
+    run(test)
+
+
+def test_clients_that_left_leave_no_task_and_no_thread(store: Store) -> None:
+    SimulatedRun(store, "one")
+
+    async def test() -> None:
+        hub = make_hub(store)
+        before = len(asyncio.all_tasks())
+        sinks = [FakeSink() for _ in range(200)]
+        clients = [asyncio.create_task(attach(hub, ALL, sink)) for sink in sinks]
+        await until(lambda: all("event: log" in sink.text for sink in sinks))
+        for client in clients:
+            client.cancel()
+        await until(lambda: len(asyncio.all_tasks()) <= before)
+        await until(lambda: "syncmon-news-watch" not in {t.name for t in threading.enumerate()})
+        assert hub.clients == 0
+        await hub.close()
+
+    run(test)
+
+
+def test_stay_that_is_over_ends_after_what_is_lacking(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse_client, "STAY_SECONDS", (0.3, 0.4))
+    simulated = SimulatedRun(store, "one")
+
+    async def test() -> None:
+        hub = make_hub(store, heartbeat=0.05)
+        slow, gone = FakeSink(), FakeSink()
+        clients = [asyncio.create_task(attach(hub, ALL, sink)) for sink in (slow, gone)]
+        await until(lambda: all("event: log" in sink.text for sink in (slow, gone)))
+        slow.deaf = True
+        simulated.write("one")
+        await clients[1]
+        simulated.write("two")
+        await until(lambda: hub._feeds["one"].seq == 2)
+        assert not clients[0].done(), "it has not been told all"
+        slow.deaf = False
+        slow.hears.set()
+        await clients[0]
+        assert slow.seqs() == [1, 2]
+        assert not slow.closed
+        await hub.close()
 
     run(test)
