@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Bool, Float, Unicode, default
+from traitlets import Bool, Float, List, Unicode, default
 
 from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL
 from syncmon_ext.api.logout import tell_of_logouts
@@ -17,6 +17,7 @@ from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.page.handler import page_handlers
 from syncmon_ext.services.configuration import default_store_url
 from syncmon_ext.services.services import LazyServices, Settings
+from syncmon_ext.sync import inherited
 
 THREADS: Final = 8  # calls that read or write the store at a time
 SLOW_THREADS: Final = 4  # plans and connection tests at a time
@@ -63,12 +64,24 @@ class SyncmonApp(ExtensionApp):
         15.0, min=0.1, max=3600.0, help="Seconds that a database has to answer a connection test."
     ).tag(config=True)
 
+    sqlite_roots = List(
+        Unicode(),
+        help="""Folders that the SQLite files of connections must be in, links followed. Empty: any
+        file that the user may open. The workers of this server keep to it too.""",
+    ).tag(config=True)
+    log_details = Bool(
+        False,
+        help="""Whether the log may hold PostgreSQL's DETAIL of an error, which repeats values of
+        rows.""",
+    ).tag(config=True)
+
     @default("store_url")
     def _default_store_url(self) -> str:
         return default_store_url()
 
     def initialize_settings(self) -> None:
         """Make the services, which open the store when it is first needed."""
+        inherited.hand_down(sqlite_roots=self.sqlite_roots, log_details=self.log_details)
         self._lazy = LazyServices(
             Settings(
                 store_url=self.store_url,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.state import ENDED, State, UnitState
 from syncmon_ext.model.task import Task, TaskSpec
@@ -36,8 +37,8 @@ class SimulatedRun:
                 run_id=self.run_id,
                 task_id=task_id,
                 spec=spec,
-                source=None,
-                target=None,
+                source=Connection(name="source", url="sqlite:////nowhere/source.db"),
+                target=Connection(name="target", url="sqlite:////nowhere/target.db"),
                 total_tables=len(tables),
             )
             tasks.set_newest_run(connection, task_id, self.run_id)

@@ -138,7 +138,7 @@ ROUTES: Final = (
                         where="header",
                     ),
                 ),
-                errors=(409,),
+                errors=(409, 422),
             )
         },
     ),

@@ -24,6 +24,7 @@ from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.store import log, runs, snapshots, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
+from syncmon_ext.sync import engine_url
 
 
 class TaskControl:
@@ -207,6 +208,8 @@ class TaskControl:
                 )
         source = self._catalog.connection(task.spec.source)
         target = self._catalog.connection(task.spec.target)
+        for side in (source, target):
+            engine_url.check(side)
         run_id = uuid.uuid4().hex
         if last is not None and last.state in RESUMABLE:
             # A fresh start gives the old run up; the new run's worker clears what it left.

@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import InvalidConfig
+from syncmon_ext.sync import url_rules
 
 DIALECTS = ("sqlite", "postgresql")
 # Parameters of a URL's query that hold a secret in libpq.
@@ -16,7 +17,7 @@ _SECRET_QUERY = ("password", "sslpassword", "passfile", "sslkey", "oauth_client_
 
 
 def parsed(connection: Connection) -> URL:
-    """The URL of ``connection``; raises InvalidConfig where it cannot be understood."""
+    """The URL of ``connection``; raises InvalidConfig where it cannot be understood or used."""
     try:
         url = make_url(connection.url)
     except (ArgumentError, ValueError):
@@ -30,6 +31,7 @@ def parsed(connection: Connection) -> URL:
             f"connection {connection.name} is of {url.get_backend_name()}, which syncmon cannot copy",
             hint=f"use one of: {', '.join(DIALECTS)}",
         )
+    url_rules.check_url(url, connection.name)
     return url
 
 
@@ -39,14 +41,25 @@ def dialect(connection: Connection) -> str:
 
 
 def sqlite_path(connection: Connection) -> Path:
-    """The file of a SQLite connection; raises InvalidConfig for a database in memory."""
+    """The file of a SQLite connection; raises InvalidConfig where it is none, or not allowed."""
     database = parsed(connection).database
-    if not database or database == ":memory:" or database.startswith("file:"):
+    if database and database.lstrip("/").lower().startswith("file:"):
+        raise InvalidConfig(
+            f"connection {connection.name}: a file: URI is not allowed",
+            hint='write "sqlite:///path/to/file.db"',
+        )
+    if not database or database == ":memory:":
         raise InvalidConfig(
             f"connection {connection.name} names no file: a worker cannot reach a database in memory",
             hint='write "sqlite:///path/to/file.db"',
         )
-    return Path(database).expanduser()
+    return url_rules.allowed_path(Path(database).expanduser(), connection.name)
+
+
+def check(connection: Connection) -> None:
+    """Raise InvalidConfig for a connection that breaks a rule, without connecting."""
+    if dialect(connection) == "sqlite":
+        sqlite_path(connection)
 
 
 def masked(url: str) -> str:

@@ -140,6 +140,21 @@ def test_same_start_twice_is_one_run(tmp_path: Path) -> None:
             reader.rest()
 
 
+def test_sqlite_files_stay_below_the_configured_folders(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    traits = {"SyncmonApp.sqlite_roots": f"['{root}']"}
+    with make_server(tmp_path, traits=traits) as server, server.client() as client:
+        refused = client.post("tasks/nightly/start")
+        assert refused.status_code == 422, refused.text
+        assert "SyncmonApp.sqlite_roots" in refused.json()["error"]["hint"]
+        tested = client.post("connections/source/test").json()
+        assert not tested["ok"]
+        assert "folder" in tested["message"]
+        assert client.get("tasks/nightly/plan").status_code == 422
+        assert not (tmp_path / "target.db").exists()
+
+
 def test_every_setting_has_help() -> None:
     for name, trait in SyncmonApp.class_own_traits(config=True).items():
         assert trait.help, name

@@ -290,6 +290,33 @@ def test_connections_hold_no_secrets(client: httpx.Client) -> None:
     assert found["server"]["password"] == "env NO_SUCH_PASSWORD"
 
 
+def test_connections_are_named_and_never_given(client: httpx.Client) -> None:
+    for url in ("sqlite:////etc/passwd", "postgresql://etl@169.254.169.254/x"):
+        for side in ("source", "target"):
+            spec = {"task_id": "given", **SPEC, side: url}
+            assert "no connection" in error(client.post("tasks", json=spec), 422)["message"]
+    document = client.get("openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for path, item in document["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            body = item[method].get("requestBody")
+            reached = fields(body, schemas) if body else set()
+            assert not reached & {"url", "uri", "dsn", "password"}, f"{method} {path}"
+
+
+def fields(schema: Any, schemas: dict[str, Any], seen: frozenset[str] = frozenset()) -> set[str]:
+    """The names of all fields that a schema, or one that it refers to, has."""
+    if isinstance(schema, list):
+        return set().union(*(fields(part, schemas, seen) for part in schema))
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema.get("properties", {}))
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    if name and name not in seen:
+        found |= fields(schemas[name], schemas, seen | {name})
+    return found.union(*(fields(part, schemas, seen) for part in schema.values()))
+
+
 def test_connection_test_says_what_is_wrong(client: httpx.Client) -> None:
     answer = client.post("connections/server/test")
     assert answer.status_code == 200

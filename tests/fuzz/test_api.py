@@ -47,7 +47,13 @@ SECONDS: Final = 60.0  # for an answer
 HEAD_BYTES: Final = 60_000  # of an address, below Tornado's 64 KiB of a head
 PARAMETERS: Final = 1_000  # of a query
 # Where the id exists, these start a process: at most one request of so many has such an id.
-SLOW: Final = {"/tasks/{task_id}/start", "/tasks/{task_id}/plan", "/connections/{name}/test"}
+SLOW: Final = {
+    "/connections/{name}/test",
+    "/tasks/{task_id}/plan",
+    "/tasks/{task_id}/rejects",
+    "/tasks/{task_id}/rejects/replay",
+    "/tasks/{task_id}/start",
+}
 SLOW_SHARE: Final = 20
 CALLS: Final = sorted(
     ((f"/{route.path}", method) for route in ROUTES for method in route.operations),

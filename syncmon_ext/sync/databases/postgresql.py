@@ -21,8 +21,9 @@ from syncmon_ext.model.errors import (
     SnapshotLost,
     SyncmonError,
 )
-from syncmon_ext.sync import phases, secrets
+from syncmon_ext.sync import inherited, phases, secrets, url_rules
 from syncmon_ext.sync.databases.base import Row
+from syncmon_ext.sync.databases.compiling import Compiler
 from syncmon_ext.sync.engine_url import parsed
 
 CONNECT_SECONDS: Final = 10
@@ -51,7 +52,7 @@ _KEEPALIVES: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds that sent data may stay unacknowledged
 }
-_DIALECT = sqlalchemy_psycopg.PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_compile = Compiler(sqlalchemy_psycopg.PGDialect_psycopg())  # type: ignore[no-untyped-call]
 _IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 
 # Classes and codes worth another try (PostgreSQL, appendix A).
@@ -77,6 +78,7 @@ class PostgresSession:
         self._open: psycopg.Connection[Row] | None = None
         self.application_name = application_name
         url = parsed(connection)
+        url_rules.check_addresses(url, self.name)
         password = secrets.resolve(connection.password, self.name) if connection.password else None
         options: dict[str, Any] = {**_KEEPALIVES, **url.query}
         if url.database:
@@ -114,8 +116,9 @@ class PostgresSession:
             if read_only:
                 settings["row_security"] = "off"  # a policy must not hide rows silently
                 settings["default_transaction_read_only"] = "on"
-            for key, value in settings.items():
-                self._open.execute("SELECT set_config(%s, %s, false)", (key, value))
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            values = [text for setting in settings.items() for text in setting]
+            self._open.execute(f"SELECT {calls}".encode(), values)
 
     @property
     def raw(self) -> psycopg.Connection[Row]:
@@ -213,9 +216,11 @@ class PostgresSession:
             raise self.translated(error) from None
 
     def translated(self, error: psycopg.Error) -> SyncmonError:
-        """The SyncmonError that ``error`` means; DETAIL and CONTEXT, which hold values, are left out."""
+        """The SyncmonError that ``error`` means; CONTEXT, and DETAIL unless allowed, are left out."""
         state = error.sqlstate or ""
         text = error.diag.message_primary or str(error).split("\nDETAIL:")[0].strip()
+        if error.diag.message_detail and inherited.logs_details():
+            text = f"{text} ({error.diag.message_detail})"
         if self._secret:
             text = text.replace(self._secret, "***")
         lost = self._open is None or self._open.closed
@@ -266,5 +271,5 @@ def _reason(text: str, state: str) -> str:
 
 
 def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
-    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
-    return str(compiled).encode(), dict(compiled.params or {})
+    compiled, values = _compile(statement)
+    return str(compiled).encode(), values
