@@ -69,26 +69,22 @@ def copying(session: PostgresSession, statement: str) -> Iterator[Reader]:
         with session.mapped():
             yield LoopReader(session, loops, statement.encode())
         return
-    with session.mapped(), session.raw.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        yield RowReader(session, cursor, copy)
+    with session.mapped(), session.raw.cursor() as cursor:
+        with cursor.copy(statement.encode()) as copy:
+            reader = RowReader(session, copy)
+            yield reader
+        reader.rows_read = cursor.rowcount  # known at the end of the copy, gone with the cursor
 
 
 class RowReader:
     """Row by row, as the driver gives them."""
 
-    def __init__(
-        self, session: PostgresSession, cursor: psycopg.Cursor[Any], copy: psycopg.Copy
-    ) -> None:
+    def __init__(self, session: PostgresSession, copy: psycopg.Copy) -> None:
         self._session = session
-        self._cursor = cursor
         self._rows = iter(copy)
         self.size = 0
         self.seconds = 0.0
-
-    @property
-    def rows_read(self) -> int:
-        """The rows that the server sent."""
-        return self._cursor.rowcount
+        self.rows_read = -1  # as the server counts them, at the end
 
     def batch(self, rows: int, size: int) -> tuple[bytes, int]:
         """The next rows."""
