@@ -331,3 +331,25 @@ def test_cursor_must_grow(database: Maker) -> None:
         source, target, mode="incremental", tables=[{"name": "t", "cursor": "note"}], lag_seconds=5
     )
     assert "lag_seconds needs a time or a number" in errors(lagging)[0]
+
+
+@pytest.mark.parametrize("target_dialect", ["sqlite", "postgresql"])
+def test_partitioned_source_without_a_key_is_one_chunk(
+    database: Maker, target_dialect: str
+) -> None:
+    source, target = database("postgresql"), database(target_dialect)
+    source.run(
+        "CREATE TABLE parts (y int, v text) PARTITION BY LIST (y)",
+        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1)",
+        "CREATE TABLE parts_rest PARTITION OF parts DEFAULT",
+    )
+    rows = [(n % 4 or None, f"v{n}") for n in range(100)]
+    source.insert("parts", rows)
+    copy = Copy(source, target, tables=["parts"])
+    assert copy.units[0].chunk_method == "whole"
+    assert any("copied as one chunk" in warning for warning in copy.units[0].warnings)
+    with copy.claimed():
+        assert copy.prepare(copy.units[0]).rows_total == 100
+        copy.copy_all(copy.units[0], 10)
+        copy.swap(copy.units[0])
+    assert sorted(map(repr, target.query("SELECT y, v FROM parts"))) == sorted(map(repr, rows))
