@@ -38,7 +38,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     boot_id: str  # of the host: a pid of before a reboot is dead
     pid: int
-    process_started: float  # psutil's create_time, seconds since the epoch
+    process_started: float  # seconds, on a scale of the host's own that no clock moves
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,7 +31,22 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return f"{psutil.boot_time():.0f}"
+        return ""  # there, a process's start tells boots apart
+
+
+def started(pid: int) -> float:
+    """When a process began, as seconds that no change of the clock moves; raises psutil.Error.
+
+    psutil's own create_time is such on all systems but Linux, where it adds the time of the boot, and
+    that moves with the clock: a worker would seem to be another process, and its run be taken over.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return psutil.Process(pid).create_time()
+    # proc_pid_stat(5): field 22, in ticks since the boot; the name before it may hold spaces.
+    ticks = int(stat.rpartition(b")")[2].split()[19])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def this_process() -> Owner:
@@ -40,7 +55,7 @@ def this_process() -> Owner:
         host=socket.gethostname(),
         boot_id=boot_id(),
         pid=os.getpid(),
-        process_started=psutil.Process().create_time(),
+        process_started=started(os.getpid()),
     )
 
 
@@ -55,9 +70,9 @@ def process_of(owner: Owner) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(owner.pid)
-        alive = abs(process.create_time() - owner.process_started) < 0.01
+        alive = abs(started(owner.pid) - owner.process_started) < 0.01
         return process if alive and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return None
 
 

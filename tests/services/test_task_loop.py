@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import psutil
 import pytest
 
 from syncmon_ext.model.errors import RunNotFound, TaskNotFound, WrongState
@@ -25,7 +24,7 @@ from syncmon_ext.services.task_log import LogFilter
 from syncmon_ext.services.task_loop import LoopLost
 from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
-from syncmon_ext.sync.lease import LeaseWatch, this_process
+from syncmon_ext.sync.lease import LeaseWatch, started, this_process
 
 FAR_AWAY = Owner(host="elsewhere.example", boot_id="b", pid=4, process_started=1.0)
 
@@ -88,10 +87,11 @@ class Program:
 def dead() -> Owner:
     """A process of this host that is gone."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(child.pid).create_time()
     child.communicate(b"\n")
     mine = this_process()
-    return Owner(host=mine.host, boot_id=mine.boot_id, pid=child.pid, process_started=started)
+    return Owner(
+        host=mine.host, boot_id=mine.boot_id, pid=child.pid, process_started=started(child.pid)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 
 from syncmon_ext.model.run import Lease, Owner
-from syncmon_ext.sync.lease import LeaseWatch, boot_id, end_process, process_of, this_process
+from syncmon_ext.sync.lease import (
+    LeaseWatch,
+    boot_id,
+    end_process,
+    process_of,
+    started,
+    this_process,
+)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def owner_of(process: subprocess.Popen[bytes]) -> Owner:
         host=this_process().host,
         boot_id=boot_id(),
         pid=process.pid,
-        process_started=psutil.Process(process.pid).create_time(),
+        process_started=started(process.pid),
     )
 
 
@@ -77,6 +85,40 @@ def test_wall_clock_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     watch.is_dead(elsewhere(1))
     monkeypatch.setattr(time, "time", lambda: 1e12)
     assert not watch.is_dead(elsewhere(1))
+
+
+HOUR = 3_600.0
+
+
+@pytest.mark.parametrize("jump", [-HOUR, HOUR, -1.0, 1.0])
+def test_clock_that_jumps_makes_no_living_process_dead(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    # Linux keeps the start of a process relative to the boot, and moves the boot with the clock.
+    owner = owner_of(sleeper)
+    watch = LeaseWatch(lambda: 5.0)
+    lease = Lease(run_id="r", token=1, owner=owner, heartbeat=1)
+    assert not watch.is_dead(lease)
+    now, boot = time.time, psutil.boot_time()
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + jump)
+    if sys.platform == "linux":
+        monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot + jump)
+        assert abs(psutil.Process(sleeper.pid).create_time() - now() - jump) < 60
+    assert process_of(owner) is not None
+    assert not watch.is_dead(lease)
+
+
+def test_start_of_a_process_is_told_whatever_its_name(tmp_path: Path) -> None:
+    odd = tmp_path / "a ) 1 2 (b"
+    odd.symlink_to("/bin/sleep")
+    child = subprocess.Popen([str(odd), "600"])
+    try:
+        assert abs(started(child.pid) - started(os.getpid())) < 3_600
+        assert started(child.pid) >= started(os.getpid())
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_frozen_process_is_ended(sleeper: subprocess.Popen[bytes]) -> None:
