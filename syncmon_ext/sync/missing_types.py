@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 
 
-def checked(target: PostgresSession, unit: UnitPlan) -> UnitPlan:
-    """``unit`` with an error for each column that ``target`` cannot make."""
-    if not unit.route.startswith("postgresql") or unit.swap not in ("create", "direct"):
-        return unit
-    errors = list(unit.errors)
+def checked(target: PostgresSession, units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """``units`` with an error for each column that ``target`` cannot make."""
+    made = [
+        unit
+        for unit in units
+        if unit.route.startswith("postgresql") and unit.swap in ("create", "direct")
+    ]
+    types = sorted({column.target_type for unit in made for column in unit.columns})
+    collations = sorted({c.collation for unit in made for c in unit.columns if c.collation})
+    no_types = _missing(target, "to_regtype", types)
+    no_collations = _missing(target, "to_regcollation", collations)
+    if not no_types and not no_collations:
+        return list(units)
+    names = {unit.unit_id for unit in made}
+    return [
+        msgspec.structs.replace(unit, errors=unit.errors + _errors(unit, no_types, no_collations))
+        if unit.unit_id in names
+        else unit
+        for unit in units
+    ]
+
+
+def _missing(target: PostgresSession, function: str, names: list[str]) -> set[str]:
+    rows = target.execute(
+        f"SELECT name FROM unnest(%s::text[]) AS name WHERE {function}(name) IS NULL",  # noqa: S608  # ours
+        (names,),
+    )
+    return {row[0] for row in rows}
+
+
+def _errors(unit: UnitPlan, no_types: set[str], no_collations: set[str]) -> list[str]:
+    errors = []
     for column in unit.columns:
-        there, collated = target.execute(
-            "SELECT to_regtype(%s) IS NOT NULL, %s::text IS NULL OR to_regcollation(%s) IS NOT NULL",
-            (column.target_type, column.collation, column.collation),
-        )[0]
-        if not there:
+        if column.target_type in no_types:
             errors.append(
                 f"column {column.name}: the target has no type {column.target_type}; create it there"
             )
-        if not collated:
+        if column.collation in no_collations:
             errors.append(
                 f"column {column.name}: the target has no collation {column.collation}; create it there"
             )
-    return msgspec.structs.replace(unit, errors=errors)
+    return errors

@@ -17,7 +17,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import TableShape
-from syncmon_ext.sync.reflect.tables import reflect
+from syncmon_ext.sync.reflect.tables import reflect_all
 from syncmon_ext.sync.unit_plan import Place
 
 _GUARANTEE: Final = (
@@ -47,15 +47,19 @@ def _planned(
     units: list[UnitPlan] = []
     shapes: dict[str, TableShape] = {}
     places: dict[str, Place] = {}
-    for ordinal, table in enumerate(spec.table_specs()):
-        place = _place(source, target, connection, table)
-        unit, shape = unit_plan.planned(source, spec, table, ordinal, place)
+    tables = spec.table_specs()
+    origins = reflect_all(source, [(table.schema, table.name) for table in tables])
+    for ordinal, (table, place) in enumerate(
+        zip(tables, _places(source, target, connection, tables), strict=True)
+    ):
+        shape = origins[table.schema, table.name]
+        unit = unit_plan.planned(source, spec, table, ordinal, place, shape)
         units.append(unit)
         if shape is not None:
             shapes[unit.unit_id] = shape
         places[unit.unit_id] = place
     if isinstance(target, PostgresSession):
-        units = [missing_types.checked(target, unit) for unit in units]
+        units = missing_types.checked(target, units)
     units = _collisions(units, target is not None and _same_database(source, target))
     units = _depending(units, shapes, places)
     return Plan(
@@ -66,30 +70,47 @@ def _planned(
     )
 
 
-def _place(
-    source: AnySession, target: AnySession | None, connection: Connection, table: TableSpec
-) -> Place:
+def _places(
+    source: AnySession,
+    target: AnySession | None,
+    connection: Connection,
+    tables: Sequence[TableSpec],
+) -> list[Place]:
     dialect = engine_url.dialect(connection)
-    name = table.target or table.name
     if not isinstance(target, PostgresSession):
-        shape = reflect(target, None, name) if target is not None else None
-        return Place(
-            dialect=dialect,
-            schema=None,
-            table=shape.name if shape else name,
-            shape=shape,
-            schema_exists=table.target_schema in (None, "main"),
+        wanted = [(None, table.target or table.name) for table in tables]
+        there = reflect_all(target, wanted) if target is not None else {}
+        return [
+            Place(
+                dialect=dialect,
+                schema=None,
+                table=shape.name if (shape := there.get(name)) else name[1],
+                shape=shape,
+                schema_exists=table.target_schema in (None, "main"),
+            )
+            for table, name in zip(tables, wanted, strict=True)
+        ]
+    inherits = source.dialect == "postgresql"
+    home = target.default_schema or "public"
+    names = [
+        (
+            table.target_schema or (table.schema if inherits else None) or home,
+            table.target or table.name,
         )
-    inherited = table.schema if source.dialect == "postgresql" else None
-    schema = table.target_schema or inherited or target.default_schema
-    found = target.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", (schema,))
-    return Place(
-        dialect=dialect,
-        schema=schema,
-        table=name,
-        shape=reflect(target, schema, name),
-        schema_exists=bool(found[0][0]),
-    )
+        for table in tables
+    ]
+    schemas = {row[0] for row in target.execute("SELECT nspname FROM pg_namespace")}
+    existing = reflect_all(target, names)
+    return [
+        Place(
+            dialect=dialect,
+            schema=schema,
+            table=table,
+            shape=existing[schema, table],
+            schema_exists=schema in schemas,
+        )
+        for schema, table in names
+    ]
 
 
 def _same_database(source: AnySession, target: AnySession) -> bool:

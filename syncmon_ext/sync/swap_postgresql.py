@@ -13,7 +13,7 @@ from syncmon_ext.sync import names, staging
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, ident, relation
-from syncmon_ext.sync.reflect.postgresql import reflect
+from syncmon_ext.sync.reflect.tables import reflect
 
 LOCK_SECONDS: Final = 10  # everyone queues behind a swap that waits: it gives up and comes again
 

@@ -15,7 +15,7 @@ from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.merging import MergeKey
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
-from syncmon_ext.sync.reflect.tables import reflect, similar_names
+from syncmon_ext.sync.reflect.tables import similar_names
 
 NAME_BYTES: Final = 63  # PostgreSQL cuts longer names, which would make two of them one
 
@@ -31,15 +31,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def planned(
-    session: AnySession, spec: TaskSpec, table: TableSpec, ordinal: int, place: Place
-) -> tuple[UnitPlan, TableShape | None]:
-    """The plan of one table, with the shape of its source; ``errors`` say why it cannot be copied."""
-    shape = reflect(session, table.schema, table.name)
+    session: AnySession,
+    spec: TaskSpec,
+    table: TableSpec,
+    ordinal: int,
+    place: Place,
+    shape: TableShape | None,
+) -> UnitPlan:
+    """The plan of one table whose source has ``shape``; ``errors`` say why it cannot be copied."""
     if shape is None:
         near = similar_names(session, table.schema, table.name)
         hint = f"; there is {', '.join(near)}" if near else ""
         error = f"no table {shown(table.schema, table.name)} in {session.name}{hint}"
-        return _broken(spec, table, ordinal, place, error), None
+        return _broken(spec, table, ordinal, place, error)
     errors: list[str] = []
     warnings: list[str] = []
     if table.name.lower().startswith("_syncmon"):
@@ -143,7 +147,7 @@ def planned(
         warnings=warnings,
         errors=errors,
     )
-    return msgspec.structs.replace(unit, fingerprint=_fingerprint(shape, unit)), shape
+    return msgspec.structs.replace(unit, fingerprint=_fingerprint(shape, unit))
 
 
 def _allowed(spec: TaskSpec, table: TableSpec, column: ColumnPlan) -> bool:

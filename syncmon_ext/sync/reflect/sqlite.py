@@ -7,6 +7,7 @@ writes its collation out.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import Final
 
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -38,16 +39,54 @@ def affinity(declared: str) -> str:
     return "NUMERIC"
 
 
-def reflect(session: SqliteSession, table: str) -> TableShape | None:
-    """The shape of ``table``; None where there is none."""
-    found = session.execute(
-        "SELECT name, type, sql FROM sqlite_schema WHERE type IN ('table', 'view') "
-        "AND name = ? COLLATE NOCASE",
-        (table,),
-    )
-    if not found:
-        return None
-    name, kind, sql = found[0]
+class Catalog:
+    """The schema of a file, read once for any number of tables."""
+
+    def __init__(self, session: SqliteSession) -> None:
+        self._session = session
+        self._tables: dict[str, tuple[str, str, str | None]] = {}
+        self._statements: dict[str, str | None] = {}  # of indexes
+        self._triggers: defaultdict[str, list[str]] = defaultdict(list)
+        self._inbound: defaultdict[str, dict[tuple[str, str], None]] = defaultdict(dict)
+        for kind, name, owner, sql in session.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+        ):
+            if kind == "index":
+                self._statements[name] = sql
+            elif kind == "trigger":
+                self._triggers[owner.lower()].append(name)
+            else:
+                self._tables[name.lower()] = (name, kind, sql)
+        for name, other, rule in session.execute(
+            'SELECT s.name, f."table", f.on_delete FROM sqlite_schema s, '
+            "pragma_foreign_key_list(s.name) f WHERE s.type = 'table' AND s.sql LIKE '%REFERENCES%'"
+        ):
+            self._inbound[other.lower()][name, rule] = None
+
+    def reflect(self, table: str) -> TableShape | None:
+        """The shape of ``table``; None where there is none."""
+        found = self._tables.get(table.lower())
+        return None if found is None else _shape(self._session, self, *found)
+
+    def statement(self, index: str) -> str | None:
+        """The statement that made an index; None for one that its table made."""
+        return self._statements.get(index)
+
+    def triggers(self, table: str) -> list[str]:
+        """The names of a table's triggers."""
+        return self._triggers[table.lower()]
+
+    def inbound(self, table: str) -> list[InboundShape]:
+        """The foreign keys that point to a table."""
+        return [
+            InboundShape(schema=None, table=name, on_delete=rule)
+            for name, rule in self._inbound[table.lower()]
+        ]
+
+
+def _shape(
+    session: SqliteSession, catalog: Catalog, name: str, kind: str, sql: str | None
+) -> TableShape:
     listed = session.execute(
         "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = 'main'", (name,)
     )
@@ -77,20 +116,13 @@ def reflect(session: SqliteSession, table: str) -> TableShape | None:
     rowid = None
     if kind == "table" and not without_rowid:
         rowid = next((n for n in _ROWID_NAMES if n not in names), None)
-    keys, indexes, lost = _indexes(session, name, columns)
+    keys, indexes, lost = _indexes(session, catalog, name, columns)
     if alias:
         keys.insert(
             0,
             KeyShape(name="rowid", columns=primary, collations=[None], primary=True, usable=True),
         )
         indexes.insert(0, IndexShape(name="", columns=primary, unique=True, primary=True))
-    triggers = [
-        row[0]
-        for row in session.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE",
-            (name,),
-        )
-    ]
     return TableShape(
         schema=None,
         name=name,
@@ -100,13 +132,13 @@ def reflect(session: SqliteSession, table: str) -> TableShape | None:
         indexes=indexes,
         lost_indexes=lost,
         foreign_keys=_foreign_keys(session, name, primary),
-        inbound=_inbound(session, name) if kind == "table" else [],
+        inbound=catalog.inbound(name) if kind == "table" else [],
         rowid=rowid,
         rows=_highest_rowid(session, name, rowid) if kind == "table" else None,
         rows_is_estimate=True,
         strict=strict,
         sql=sql,
-        triggers=triggers,
+        triggers=catalog.triggers(name),
     )
 
 
@@ -129,6 +161,7 @@ def _rowid_alias(session: SqliteSession, table: str, info: list[tuple[object, ..
 
 def _indexes(
     session: SqliteSession,
+    catalog: Catalog,
     table: str,
     columns: list[ColumnShape],
 ) -> tuple[list[KeyShape], list[IndexShape], list[str]]:
@@ -146,10 +179,7 @@ def _indexes(
         )
         names = [part[0] for part in parts]
         own = origin == "c"
-        made = session.execute(
-            "SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", (name,)
-        )
-        sql = made[0][0] if own and made else None
+        sql = catalog.statement(name) if own else None
         if partial or any(part is None for part in names):
             lost.append(name)
             indexes.append(IndexShape(name=name, columns=[], unique=bool(unique), sql=sql))
@@ -202,12 +232,3 @@ def _foreign_keys(session: SqliteSession, table: str, primary: list[str]) -> lis
             )
         )
     return found
-
-
-def _inbound(session: SqliteSession, table: str) -> list[InboundShape]:
-    rows = session.execute(
-        "SELECT DISTINCT s.name, f.on_delete FROM sqlite_schema s, pragma_foreign_key_list(s.name) f "
-        "WHERE s.type = 'table' AND f.\"table\" = ? COLLATE NOCASE",
-        (table,),
-    )
-    return [InboundShape(schema=None, table=name, on_delete=rule) for name, rule in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
@@ -12,9 +13,21 @@ from syncmon_ext.sync.reflect.shape import TableShape
 
 def reflect(session: AnySession, schema: str | None, table: str) -> TableShape | None:
     """The shape of a table; None where there is none."""
+    return reflect_all(session, [(schema, table)])[schema, table]
+
+
+def reflect_all(
+    session: AnySession, names: Sequence[tuple[str | None, str]]
+) -> dict[tuple[str | None, str], TableShape | None]:
+    """The shapes of many tables, None for those that are not there."""
     if isinstance(session, PostgresSession):
-        return postgresql.reflect(session, schema, table)
-    return sqlite.reflect(session, table)
+        home = session.default_schema or "public"
+        there = postgresql.reflect_all(
+            session, list(dict.fromkeys((schema or home, table) for schema, table in names))
+        )
+        return {(schema, table): there.get((schema or home, table)) for schema, table in names}
+    catalog = sqlite.Catalog(session)
+    return {(schema, table): catalog.reflect(table) for schema, table in names}
 
 
 def similar_names(session: AnySession, schema: str | None, table: str) -> list[str]:
