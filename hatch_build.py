@@ -1,4 +1,5 @@
-"""Builds the front end into the package, with Node from a wheel where the machine has none.
+"""Builds the front end into the package, with Node from a wheel where the machine has none, and the
+compiled loops of the routes, where the machine has a compiler.
 
 Run by hatchling as a build hook, and by `make` as a script after a change of the front end.
 """
@@ -6,9 +7,11 @@ Run by hatchling as a build hook, and by `make` as a script after a change of th
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 FRONT_END = ROOT / "widgets"
 PAGE_SCRIPT = ROOT / "syncmon_ext" / "page" / "static" / "page.js"
+LOOPS = ROOT / "syncmon_ext" / "sync" / "routes" / "_copy.c"
+LOOPS_TAG = "cp311-abi3"  # as the source asks for: one file for this Python and all later ones
 
 
 def node_command(name: str) -> tuple[list[str], dict[str, str]]:
@@ -59,11 +64,36 @@ def front_end() -> tuple[list[str], dict[str, str]]:
     return npm, env
 
 
+def build_loops() -> bool:
+    """Compile the loops; False where that cannot be done: the routes then work in Python."""
+    built = LOOPS.with_suffix(".abi3.so")
+    built.unlink(missing_ok=True)
+    if os.name != "posix" or os.environ.get("SYNCMON_COMPILED") == "0":
+        return False
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    command += ["-O2", "-fPIC", f"-I{sysconfig.get_path('include')}", str(LOOPS), "-o", str(built)]
+    if sys.platform == "darwin":
+        command += ["-bundle", "-undefined", "dynamic_lookup"]
+    else:
+        command += ["-shared", "-lm", "-ldl"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"the loops of the routes were not compiled: {error}", file=sys.stderr)
+        built.unlink(missing_ok=True)
+        return False
+    return True
+
+
 class FrontEndHook(BuildHookInterface[Any]):
-    """Build the assets before the files of a wheel are collected."""
+    """Build the assets and the loops before the files of a wheel are collected."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build, unless an sdist brought the assets along."""
+        if self.target_name == "wheel" and build_loops():
+            build_data["pure_python"] = False
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["tag"] = f"{LOOPS_TAG}-{platform}"
         if self.target_name == "wheel" and (
             (FRONT_END / "package.json").exists() or not PAGE_SCRIPT.exists()
         ):
@@ -71,4 +101,5 @@ class FrontEndHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    check_assets() if sys.argv[1:] == ["check"] else build_assets()
+    actions = {"check": check_assets, "loops": build_loops}
+    actions.get(" ".join(sys.argv[1:]), build_assets)()

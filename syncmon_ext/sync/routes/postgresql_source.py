@@ -69,22 +69,22 @@ def copying(session: PostgresSession, statement: str) -> Iterator[Reader]:
         with session.mapped():
             yield LoopReader(session, loops, statement.encode())
         return
-    with session.mapped(), session.raw.cursor() as cursor:
-        with cursor.copy(statement.encode()) as copy:
-            reader = RowReader(session, copy)
-            yield reader
-        reader.rows_read = cursor.rowcount  # known at the end of the copy, gone with the cursor
+    with session.mapped(), session.raw.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        yield RowReader(session, cursor, copy)
 
 
 class RowReader:
     """Row by row, as the driver gives them."""
 
-    def __init__(self, session: PostgresSession, copy: psycopg.Copy) -> None:
+    def __init__(
+        self, session: PostgresSession, cursor: psycopg.Cursor[Any], copy: psycopg.Copy
+    ) -> None:
         self._session = session
+        self._cursor = cursor
         self._rows = iter(copy)
         self.size = 0
         self.seconds = 0.0
-        self.rows_read = -1  # as the server counts them, at the end
+        self.rows_read = 0
 
     def batch(self, rows: int, size: int) -> tuple[bytes, int]:
         """The next rows."""
@@ -97,6 +97,8 @@ class RowReader:
                 held += len(data)
                 if held >= size or len(taken) >= rows:
                     break
+            else:
+                self.rows_read = self._cursor.rowcount
         self.seconds += time.perf_counter() - started
         self.size += held
         return b"".join(taken), len(taken)
