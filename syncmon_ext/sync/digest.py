@@ -66,8 +66,15 @@ def of_landed(
     session: AnySession, table: str, unit: UnitPlan, low: KeyValue | None, high: KeyValue | None
 ) -> Digest:
     """The content of a range of the table that rows landed in."""
-    landed = msgspec.structs.replace(unit, where={}, window=None)
-    return _of(session, unit.target_schema, table, landed, low, high)
+    return _of(session, unit.target_schema, table, as_landed(unit), low, high)
+
+
+def as_landed(unit: UnitPlan) -> UnitPlan:
+    """The unit as a range of the landing table is asked for: unfiltered, and in the target's words."""
+    collations = unit.key_collations
+    if unit.route != "sqlite_sqlite":  # SQLite gives every index a collation, one of numbers too
+        collations = [None] * len(unit.key)
+    return msgspec.structs.replace(unit, where={}, window=None, key_collations=collations)
 
 
 def _of(

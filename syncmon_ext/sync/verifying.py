@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import checkpoint, digest, fence, names, ranges
@@ -76,7 +74,7 @@ def _take_back(
     *,
     by_range: bool,
 ) -> None:
-    landed = msgspec.structs.replace(unit, where={}, window=None)
+    landed = digest.as_landed(unit)
     place = relation(unit.target_schema, table)
     if bad and not by_range:
         session.change(f"DELETE FROM {place}")

@@ -124,3 +124,20 @@ def test_route_that_changes_values_never_passes(
             bad = jobs.index(copy.target, copy.own, unit)
             assert [c.low for c in bad] == [None]
             copy.copy(unit, bad[0])
+
+
+@pytest.mark.parametrize("key", ["BIGINT NOT NULL PRIMARY KEY", "BIGINT NOT NULL UNIQUE"])
+def test_range_is_compared_by_a_key_that_has_an_index_of_its_own(pair: Pair, key: str) -> None:
+    source, target = pair
+    source.run(f"CREATE TABLE numbers (n {key}, v TEXT)")
+    source.insert("numbers", [(n, f"v{n}") for n in range(40)])
+    copy = Copy(source, target, tables=["numbers"])
+    with copy.claimed():
+        unit = copy.units[0]
+        copy.copy_all(unit, 10)
+        target.run(f"UPDATE {staged(copy, target)} SET v = 'x' WHERE n = 15")
+        bad = jobs.index(copy.target, copy.own, unit)
+        assert [(c.low, c.high) for c in bad] == [([9], [19])]
+        copy.copy(unit, bad[0])
+        copy.swap(unit)
+    assert sorted(target.query("SELECT n, v FROM numbers")) == [(n, f"v{n}") for n in range(40)]
