@@ -267,6 +267,9 @@ class Scheduler:
     def _walk(self, copy: UnitCopy) -> None:
         gap = copy.gaps.popleft()
         rows = self._gauge.chunk_rows(copy, self.spec.chunk_rows)
+        if (whole := copy.single_chunk(gap, rows)) is not None:
+            self._walked(copy, gap, [whole])
+            return
         limit = WALK_AHEAD * self._gauge.slots
         self._submit(
             copy,
@@ -397,7 +400,6 @@ class Scheduler:
         for result in results:
             for warning in result.warnings:
                 self._recorder.log(Level.WARNING, f"{result.unit_id}: {warning}", result.unit_id)
-        self._gauge.refresh(self._units, [], force=True)
 
     # -- what came back ----------------------------------------------------------------------
 

@@ -98,6 +98,14 @@ class UnitCopy:
         if self.walked:
             self._know_totals()
 
+    def single_chunk(self, gap: Gap, rows: int) -> Chunk | None:
+        """The gap as one chunk where it is a table that was counted and is that small: there is nothing
+        to walk."""
+        total = None if self.runtime.rows_total_is_estimate else self.runtime.rows_total
+        if gap[0] is not None or total is None or total > rows or self.plan.chunk_method == "ctid":
+            return None
+        return Chunk(low=None, high=gap[1], rows=None if self.plan.where else total)
+
     def take_walk(self, gap: Gap, chunks: list[Chunk]) -> None:
         """Add the chunks that a walk of ``gap`` found; what the walk did not reach stays a gap."""
         self.ready.extend(chunks)

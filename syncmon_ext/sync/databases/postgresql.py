@@ -23,6 +23,7 @@ from syncmon_ext.model.errors import (
 )
 from syncmon_ext.sync import inherited, phases, secrets, url_rules
 from syncmon_ext.sync.databases.base import Row
+from syncmon_ext.sync.databases.compiling import Compiler
 from syncmon_ext.sync.engine_url import parsed
 
 CONNECT_SECONDS: Final = 10
@@ -51,7 +52,7 @@ _KEEPALIVES: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds that sent data may stay unacknowledged
 }
-_DIALECT = sqlalchemy_psycopg.PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_compile = Compiler(sqlalchemy_psycopg.PGDialect_psycopg())  # type: ignore[no-untyped-call]
 _IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 
 # Classes and codes worth another try (PostgreSQL, appendix A).
@@ -115,8 +116,9 @@ class PostgresSession:
             if read_only:
                 settings["row_security"] = "off"  # a policy must not hide rows silently
                 settings["default_transaction_read_only"] = "on"
-            for key, value in settings.items():
-                self._open.execute("SELECT set_config(%s, %s, false)", (key, value))
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            values = [text for setting in settings.items() for text in setting]
+            self._open.execute(f"SELECT {calls}".encode(), values)
 
     @property
     def raw(self) -> psycopg.Connection[Row]:
@@ -269,5 +271,5 @@ def _reason(text: str, state: str) -> str:
 
 
 def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
-    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
-    return str(compiled).encode(), dict(compiled.params or {})
+    compiled, values = _compile(statement)
+    return str(compiled).encode(), values

@@ -23,12 +23,14 @@ from syncmon_ext.model.errors import (
 )
 from syncmon_ext.sync import phases
 from syncmon_ext.sync.databases.base import Row
+from syncmon_ext.sync.databases.compiling import Compiler
 from syncmon_ext.sync.engine_url import sqlite_path
 
 # A chunk of another process may hold the file for as long as its transaction lasts.
 BUSY_SECONDS = 60.0
 CACHE_KIB = 65_536  # bounds memory, and keeps the upper pages of a big index in reach
-_DIALECT = sqlalchemy_sqlite.dialect(paramstyle="qmark")
+READING_KIB = 16_384  # of each chunk's reader, which goes from row to row
+_compile = Compiler(sqlalchemy_sqlite.dialect(paramstyle="qmark"))
 
 _RETRY = {
     sqlite3.SQLITE_BUSY: Serialization,
@@ -77,7 +79,8 @@ class SqliteSession:
             self._open = sqlite3.connect(
                 uri, timeout=BUSY_SECONDS, isolation_level=None, uri=True, cached_statements=64
             )
-            self._open.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            cache = READING_KIB if read_only else CACHE_KIB
+            self._open.execute(f"PRAGMA cache_size = -{cache}")
             # Rows are moved as they are; what hangs on a table by name is left alone by a rename.
             self._open.execute("PRAGMA foreign_keys = OFF")
             self._open.execute("PRAGMA legacy_alter_table = ON")
@@ -200,7 +203,6 @@ class SqliteSession:
 
 
 def _compiled(statement: Executable) -> tuple[str, tuple[Any, ...]]:
-    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
-    values = compiled.params or {}  # of DDL: none
+    compiled, values = _compile(statement)
     order = getattr(compiled, "positiontup", None) or ()
     return str(compiled), tuple(values[name] for name in order)
