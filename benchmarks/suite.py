@@ -91,7 +91,7 @@ def of_route(places: Places, route: Route, rounds: int) -> list[Row]:
             absent.append(_absent(route.name, name, why))
     ways[US]()  # the first run reads files that the others then find in memory
     costs = interleaved(rounds, ways)
-    return _rows(route.name, places.rows, costs, route.at_least, route.baselines[0]) + absent
+    return compared(route.name, places.rows, costs, route.at_least) + absent
 
 
 def of_small_tables(places: Places, rounds: int) -> list[Row]:
@@ -119,7 +119,7 @@ def of_small_tables(places: Places, rounds: int) -> list[Row]:
 
     costs = interleaved(rounds, {US: ours, "copy_loop": loop})
     name = f"{SMALL_TABLES:,} tables × {SMALL_ROWS} rows"
-    return _rows(name, SMALL_TABLES * SMALL_ROWS, costs, 1 / 1.5, "copy_loop")
+    return compared(name, SMALL_TABLES * SMALL_ROWS, costs, 1 / 1.5)
 
 
 def _product(places: Places, route: Route) -> Cost:
@@ -157,9 +157,8 @@ def _program(places: Places, name: str, source: str, target: str) -> Cost:
     return cost
 
 
-def _rows(
-    route: str, rows: int, costs: dict[str, list[Cost]], at_least: float, first: str
-) -> list[Row]:
+def compared(route: str, rows: int, costs: dict[str, list[Cost]], at_least: float) -> list[Row]:
+    """The medians of each program, and its ratio to syncmon in the same round."""
     ours = costs[US]
     found = []
     for name, runs in costs.items():
