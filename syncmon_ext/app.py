@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from jupyter_server.extension.application import ExtensionApp
+from prometheus_client import REGISTRY
 from traitlets import Bool, Float, List, Unicode, default
 
 from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL
@@ -16,12 +24,17 @@ from syncmon_ext.api.routes import ROUTES, api_handlers
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.page.handler import page_handlers
 from syncmon_ext.services.configuration import default_store_url
+from syncmon_ext.services.lifecycle import SCHEMA_ID, SCHEMA_PATH, events
+from syncmon_ext.services.metrics import Metrics
+from syncmon_ext.services.observer import Numbers
 from syncmon_ext.services.services import LazyServices, Settings
+from syncmon_ext.store.announcements import Announcement
 from syncmon_ext.sync import inherited
 
 THREADS: Final = 8  # calls that read or write the store at a time
 SLOW_THREADS: Final = 4  # plans and connection tests at a time
 WATCH_SECONDS: Final = 1.0  # between two looks at the workers
+ACTIVITY: Final = "syncmon_last_activity"  # the key of the server's settings
 
 
 class SyncmonApp(ExtensionApp):
@@ -75,6 +88,19 @@ class SyncmonApp(ExtensionApp):
         rows.""",
     ).tag(config=True)
 
+    on_finish = Unicode(
+        "",
+        help="""The webhook that is told of the end of every run which this server starts: the name
+        of one in syncmon.toml, or its address.""",
+    ).tag(config=True)
+
+    hold_off_culling = Bool(
+        False,
+        help="""Whether a run that is under way counts as activity, so that an idle server is not
+        culled while tables are copied. Workers go on without a server; where culling ends the
+        whole container, they do not.""",
+    ).tag(config=True)
+
     @default("store_url")
     def _default_store_url(self) -> str:
         return default_store_url()
@@ -91,9 +117,12 @@ class SyncmonApp(ExtensionApp):
                 heartbeat=self.heartbeat,
                 plan_timeout=self.plan_timeout,
                 connection_timeout=self.connection_timeout,
+                on_finish=self.on_finish,
             )
         )
         self._stopping = threading.Event()
+        self._nothing_seen = Numbers(seen_at=time.monotonic())
+        self._metrics = Metrics(self._numbers, self._clients)
         self.settings[SERVICES] = self._lazy
         self.settings[POOL] = ThreadPoolExecutor(THREADS, thread_name_prefix="syncmon")
         self.settings[SLOW_POOL] = ThreadPoolExecutor(
@@ -114,13 +143,42 @@ class SyncmonApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to watch the workers: a run whose worker died goes on without a visitor."""
-        threading.Thread(target=self._watch, name="syncmon-watch", daemon=True).start()
+        REGISTRY.register(self._metrics)
+        serverapp.event_logger.register_event_schema(SCHEMA_PATH)
+        told = partial(self._tell, asyncio.get_running_loop(), serverapp.event_logger)
+        threading.Thread(
+            target=self._watch, args=(told,), name="syncmon-watch", daemon=True
+        ).start()
 
-    def _watch(self) -> None:
+    def _numbers(self) -> Numbers:
+        services = self._lazy.opened
+        return self._nothing_seen if services is None else services.observer.numbers
+
+    def _clients(self) -> int:
+        services = self._lazy.opened
+        return 0 if services is None else services.sse.clients
+
+    def _tell(
+        self, loop: asyncio.AbstractEventLoop, logger: Any, found: Iterable[Announcement]
+    ) -> None:
+        for event in chain.from_iterable(map(events, found)):
+            # Jupyter's logger and its listeners belong to the event loop.
+            loop.call_soon_threadsafe(partial(logger.emit, schema_id=SCHEMA_ID, data=event))
+
+    def _look(self, tell: Callable[[Iterable[Announcement]], None]) -> None:
+        services = self._lazy.get()
+        services.supervisor.check()
+        tell(services.observer.look())
+        active = services.observer.numbers.is_active
+        if self.hold_off_culling and active and self.serverapp is not None:
+            # Jupyter takes the newest of all settings with such a name for its last activity.
+            self.serverapp.web_app.settings[ACTIVITY] = datetime.now(UTC)
+
+    def _watch(self, tell: Callable[[Iterable[Announcement]], None]) -> None:
         said = ""
         while not self._stopping.is_set():
             try:
-                self._lazy.get().supervisor.check()
+                self._look(tell)
                 said = ""
             except SyncmonError as error:
                 if error.message != said:  # once per trouble, not once a second
@@ -137,6 +195,8 @@ class SyncmonApp(ExtensionApp):
     async def stop_extension(self) -> None:
         """End the streams and let go of the store; workers go on."""
         self._stopping.set()
+        with suppress(KeyError):  # it was not started
+            REGISTRY.unregister(self._metrics)
         services = self._lazy.opened
         if services is not None:
             await services.close()

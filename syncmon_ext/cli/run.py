@@ -50,23 +50,33 @@ class Interrupts:
 @click.argument("task")
 @click.option("--fresh", is_flag=True, help="Begin a new run, even where the last one can go on.")
 @click.option("--only-failed", is_flag=True, help="Copy only the tables that failed.")
+@click.option(
+    "--on-finish",
+    metavar="URL",
+    default="",
+    help="Tell this address, or named webhook, of the end.",
+)
 @global_options
 @pass_workbench
-def run_command(bench: Workbench, /, task: str, fresh: bool, only_failed: bool) -> int:
+def run_command(
+    bench: Workbench, /, task: str, fresh: bool, only_failed: bool, on_finish: str
+) -> int:
     """Run TASK here, with live bars, going on from its checkpoints where there are any.
 
     Exits with 0 when every table is in place, else with 1. Ctrl-C pauses the copy; a second one
     leaves at once, and the copy goes on without this command.
     """
-    return run_task(bench, task, fresh=fresh, only_failed=only_failed)
+    return run_task(bench, task, fresh=fresh, only_failed=only_failed, on_finish=on_finish)
 
 
-def run_task(bench: Workbench, task: str, *, fresh: bool, only_failed: bool = False) -> int:
+def run_task(
+    bench: Workbench, task: str, *, fresh: bool, only_failed: bool = False, on_finish: str = ""
+) -> int:
     """Start ``task``, or join its run, and show it to its end; the exit code."""
     interrupts = Interrupts()
     with interrupts.counted():
         after = newest_seq(bench, task)
-        note = _started(bench, task, fresh=fresh, only_failed=only_failed)
+        note = _started(bench, task, fresh=fresh, only_failed=only_failed, on_finish=on_finish)
         view = view_for(stdout_console(), way(bench, task))
         pausing = PauseOnInterrupt(bench, task, interrupts, view)
         try:
@@ -90,13 +100,13 @@ def run_task(bench: Workbench, task: str, *, fresh: bool, only_failed: bool = Fa
     return 0 if progress.state is State.COMPLETED and not progress.failed_tables else 1
 
 
-def _started(bench: Workbench, task: str, *, fresh: bool, only_failed: bool) -> str:
+def _started(bench: Workbench, task: str, *, fresh: bool, only_failed: bool, on_finish: str) -> str:
     """Start the task; what to say where its run is under way already."""
     try:
-        bench.control.start(task, fresh=fresh, only_failed=only_failed)
+        bench.control.start(task, fresh=fresh, only_failed=only_failed, on_finish=on_finish)
     except WrongState:
         state = bench.progress.progress(task).state
-        if state is State.RUNNING and not fresh and not only_failed:
+        if state is State.RUNNING and not fresh and not only_failed and not on_finish:
             return f"{task} is running already: watching it"
         raise
     return ""

@@ -24,8 +24,9 @@ from syncmon_ext.model.task import (
     TaskSpec,
     Verify,
 )
+from syncmon_ext.model.webhook import Webhook, check_address
 
-SECTIONS: Final = ("connections", "tasks")
+SECTIONS: Final = ("connections", "webhooks", "tasks")
 REFERENCE_HINT: Final = (
     'write password = { env = "…" } below the url (or { file = "…" }, { keyring = "service/user" })'
 )
@@ -42,12 +43,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What a file defines, by name and by id, in the order written."""
 
     connections: dict[str, Connection] = {}
+    webhooks: dict[str, Webhook] = {}
     tasks: dict[str, Task] = {}
 
 
 class _ConnectionTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: str
     password: SecretReference | None = None
+
+
+class _WebhookTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    url: str | SecretReference
+    token: SecretReference | None = None
 
 
 def parse_config(text: str, *, folder: str, origin: str) -> Config:
@@ -83,11 +90,14 @@ def _parsed(text: str, folder: str, origin: str) -> Config:
         name: _connection(name, table, folder, origin)
         for name, table in document.get("connections", {}).items()
     }
+    webhooks = {
+        name: _webhook(name, table, folder) for name, table in document.get("webhooks", {}).items()
+    }
     tasks = {
-        task_id: _task(task_id, table, connections, origin)
+        task_id: _task(task_id, table, connections, webhooks, origin)
         for task_id, table in document.get("tasks", {}).items()
     }
-    return Config(connections=connections, tasks=tasks)
+    return Config(connections=connections, webhooks=webhooks, tasks=tasks)
 
 
 def _connection(name: str, table: object, folder: str, origin: str) -> Connection:
@@ -101,19 +111,45 @@ def _connection(name: str, table: object, folder: str, origin: str) -> Connectio
             raise InvalidConfig(error.message, hint=REFERENCE_HINT) from None
         raise
     check_url(written.url, f"{path}.url")
-    password = written.password
-    if password is not None and password.file is not None:
-        password = SecretReference(file=_absolute(password.file, folder))
     return Connection(
-        name=name, url=_absolute_url(written.url, folder), password=password, origin=origin
+        name=name,
+        url=_absolute_url(written.url, folder),
+        password=_placed(written.password, folder),
+        origin=origin,
     )
 
 
-def _task(task_id: str, table: object, connections: Mapping[str, Connection], origin: str) -> Task:
+def _webhook(name: str, table: object, folder: str) -> Webhook:
+    path = f"webhooks.{name}"
+    check_id(name, path)
+    written = decode(table, _WebhookTable, path, show_values=False)
+    url = written.url
+    if isinstance(url, str):
+        check_address(url, f"{path}.url")
+    else:
+        url = _placed(url, folder) or url
+    return Webhook(name=name, url=url, token=_placed(written.token, folder))
+
+
+def _placed(reference: SecretReference | None, folder: str) -> SecretReference | None:
+    """The reference, its file's path absolute."""
+    if reference is None or reference.file is None:
+        return reference
+    return SecretReference(file=_absolute(reference.file, folder))
+
+
+def _task(
+    task_id: str,
+    table: object,
+    connections: Mapping[str, Connection],
+    webhooks: Mapping[str, Webhook],
+    origin: str,
+) -> Task:
     path = f"tasks.{task_id}"
     check_id(task_id, path)
     spec = parse_spec(table, path)
     check_spec(spec, connections, path)
+    check_on_finish(spec.on_finish, webhooks, join(path, "on_finish"))
     return Task(task_id=task_id, spec=spec, name=spec.name or task_id, origin=origin)
 
 
@@ -203,6 +239,16 @@ def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
             )
     if any(not column.strip() for column in spec.allow_lossy):
         raise InvalidConfig(f"{join(path, 'allow_lossy')}: names a column without a name")
+
+
+def check_on_finish(name: str | None, webhooks: Collection[str], path: str) -> None:
+    """Raise InvalidConfig unless a webhook has this name."""
+    if name is not None and name not in webhooks:
+        raise InvalidConfig(
+            f"{path}: there is no webhook {shown(name)}",
+            hint=did_you_mean(name, webhooks)
+            or "add [webhooks.NAME] with its url to syncmon.toml, and name it here",
+        )
 
 
 def _check_table(table: TableSpec, path: str) -> None:

@@ -95,6 +95,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     consistency: Consistency | None = None
     # Of incremental: how far before the watermark it reads again, for transactions that commit late.
     lag_seconds: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 0.0
+    on_finish: str | None = None  # the name of a webhook
 
     def table_specs(self) -> list[TableSpec]:
         """The tables, each as a TableSpec, in the order written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syncmon_ext.model.config import Config, check_id, check_spec
+from syncmon_ext.model.config import Config, check_id, check_on_finish, check_spec
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.decode import did_you_mean
 from syncmon_ext.model.errors import (
@@ -18,6 +18,7 @@ from syncmon_ext.model.errors import (
 )
 from syncmon_ext.model.state import ACTIVE, State
 from syncmon_ext.model.task import Kind, Task, TaskSpec
+from syncmon_ext.model.webhook import GIVEN, Webhook, check_address, is_address
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.store import tasks as rows
 from syncmon_ext.store.store import Store
@@ -61,6 +62,7 @@ class Catalog:
         config = self._configuration.current()
         check_id(task_id, "id")
         check_spec(spec, config.connections, "")
+        check_on_finish(spec.on_finish, config.webhooks, "on_finish")
         if (written := config.tasks.get(task_id)) is not None:
             raise _exists(task_id, written.origin)
         task = Task(task_id=task_id, spec=spec, name=spec.name or task_id)
@@ -79,7 +81,9 @@ class Catalog:
         Raises TaskNotFound, TaskReadOnly, InvalidConfig and WrongState while the task is active.
         """
         self._check_writable(self.task(task_id))
-        check_spec(spec, self._configuration.current().connections, "")
+        config = self._configuration.current()
+        check_spec(spec, config.connections, "")
+        check_on_finish(spec.on_finish, config.webhooks, "on_finish")
         name = spec.name or task_id
         with self._store.write() as connection:
             found = rows.lock_stored_task(connection, task_id)
@@ -125,6 +129,15 @@ class Catalog:
         raise ConnectionNotFound(
             f"there is no connection {name!r}", hint=self._with_file_error(hint)
         )
+
+    def webhook(self, given: str) -> Webhook:
+        """The webhook of this name, or the one at this address; raises InvalidConfig."""
+        if is_address(given):
+            check_address(given, "on_finish")
+            return Webhook(name=GIVEN, url=given)
+        known = self._configuration.current().webhooks
+        check_on_finish(given, known, "on_finish")
+        return known[given]
 
     @property
     def configuration_error(self) -> SyncmonError | None:

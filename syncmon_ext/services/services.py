@@ -11,6 +11,7 @@ from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
+from syncmon_ext.services.observer import Observer
 from syncmon_ext.services.progress_text import ProgressTexts
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
@@ -32,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: float = 15.0  # seconds
     plan_timeout: float = 60.0  # seconds
     connection_timeout: float = 15.0  # seconds
+    on_finish: str = ""  # a webhook's name or address
 
 
 class Services:
@@ -43,7 +45,10 @@ class Services:
         self.configuration = Configuration(settings.config_file, trust_cwd=settings.trust_cwd)
         self.catalog = Catalog(self.store, self.configuration)
         self.supervisor = Supervisor(self.store)
-        self.control = TaskControl(self.store, self.catalog, self.supervisor)
+        self.control = TaskControl(
+            self.store, self.catalog, self.supervisor, on_finish=settings.on_finish
+        )
+        self.observer = Observer(self.store)
         texts = ProgressTexts()
         self.progress = TaskProgress(self.store, self.catalog, texts)
         self.log = TaskLog(self.store, self.catalog)

@@ -11,7 +11,7 @@ from syncmon_ext.model.log import Level
 from syncmon_ext.model.run import Lease, Run
 from syncmon_ext.model.state import ACTIVE, Action, State, UnitState, next_state
 from syncmon_ext.services import loop_watch
-from syncmon_ext.store import log, loops, runs, tasks, units
+from syncmon_ext.store import announcements, log, loops, runs, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
@@ -106,6 +106,7 @@ class Supervisor:
                 lost = next_state(state, Action.LOSE)
                 assert lost is not None  # noqa: S101  # every active state can be lost
                 runs.set_state(connection, run.run_id, lost)
+                announcements.note_loss(connection, run.run_id)
                 shown = UnitState.PAUSED if lost is State.PAUSED else UnitState.INTERRUPTED
                 units.set_unfinished(connection, run.task_id, run.run_id, shown)
                 self._say(connection, run, Level.WARNING, "the worker is gone")

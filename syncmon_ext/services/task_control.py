@@ -19,6 +19,7 @@ from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import Run
 from syncmon_ext.model.state import ACTIVE, RESUMABLE, Action, State, UnitState, allowed, next_state
 from syncmon_ext.model.task import Kind, Task, TaskSpec, Throttle
+from syncmon_ext.model.webhook import Webhook
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.store import log, runs, snapshots, tasks, units
@@ -30,8 +31,11 @@ from syncmon_ext.sync import engine_url
 class TaskControl:
     """Commands for the tasks of a catalog. Every method is synchronous and may block on the store."""
 
-    def __init__(self, store: Store, catalog: Catalog, supervisor: Supervisor) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, supervisor: Supervisor, *, on_finish: str = ""
+    ) -> None:
         self._store = store
+        self._on_finish = on_finish  # the webhook of every run, by name or address
         self._catalog = catalog
         self._supervisor = supervisor
 
@@ -42,15 +46,18 @@ class TaskControl:
         fresh: bool = False,
         only_failed: bool = False,
         idempotency_key: str | None = None,
+        on_finish: str = "",
     ) -> Progress:
         """Resume the task's run, or begin a new one; the progress right after.
 
         ``fresh`` begins a new run even where the last one could go on; ``only_failed`` copies only the
-        tables that failed. The same ``idempotency_key`` again starts nothing and gives the progress of
-        the run that it started. Raises WrongState while a run is active, ConfigChanged where the run
-        that would be resumed was begun with another configuration.
+        tables that failed. ``on_finish`` names a webhook, or is its address, that is told of the end
+        besides the task's own. The same ``idempotency_key`` again starts nothing and gives the
+        progress of the run that it started. Raises WrongState while a run is active, ConfigChanged
+        where the run that would be resumed was begun with another configuration.
         """
         task = self._catalog.task(task_id)
+        webhooks = self._webhooks(task, on_finish)
         self._supervisor.check_task(task_id)
         if task.kind is not Kind.COPY or task.spec is None:
             return self._resume_loop(task)
@@ -65,6 +72,7 @@ class TaskControl:
                 run_id, token = self._resume(connection, task, run, only_failed)
             else:
                 run_id, token = self._begin(connection, task, run, only_failed)
+            runs.set_webhooks(connection, run_id, webhooks)
             if idempotency_key is not None:
                 tasks.claim_idempotency_key(connection, idempotency_key, task_id, run_id)
         self._supervisor.launch(run_id, token)
@@ -103,6 +111,14 @@ class TaskControl:
         return self._progress(task)
 
     # -- start -------------------------------------------------------------------------------
+
+    def _webhooks(self, task: Task, given: str) -> list[Webhook]:
+        own = task.spec.on_finish if task.spec is not None else None
+        found: list[Webhook] = []
+        for name in (own, given, self._on_finish):
+            if name and (webhook := self._catalog.webhook(name)) not in found:
+                found.append(webhook)
+        return found
 
     def _lock(self, connection: Connection, task: Task) -> None:
         """Hold the task's row, which a file's task may not have yet; raises TaskNotFound."""
@@ -295,7 +311,7 @@ def _wrong_state(task_id: str, state: State, action: Action) -> SyncmonError:
 
 
 # These may differ on resume: they say how fast, not what.
-_CHANGEABLE = ("workers", "throttle", "name")
+_CHANGEABLE = ("workers", "throttle", "name", "on_finish")
 
 
 def _changes(old: TaskSpec, new: TaskSpec) -> list[str]:

@@ -13,6 +13,7 @@ from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.run import Lease, Owner, Run, RunSummary
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import TaskSpec, Throttle
+from syncmon_ext.model.webhook import Webhook
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.schema import runs
 
@@ -269,6 +270,27 @@ def ended_runs_to_forget(connection: Connection) -> list[tuple[str, int]]:
         )
     )
     return [(row.run_id, row.token) for row in rows]
+
+
+def set_webhooks(connection: Connection, run_id: str, webhooks: list[Webhook]) -> None:
+    """Say who is told of the run's end."""
+    connection.execute(
+        update(runs).where(runs.c.run_id == run_id).values(webhooks=webhooks or None)
+    )
+
+
+def webhooks(connection: Connection, run_id: str) -> list[Webhook]:
+    """Who is told of the run's end."""
+    found: list[Webhook] | None = connection.scalar(
+        select(runs.c.webhooks).where(runs.c.run_id == run_id)
+    )
+    return found or []
+
+
+def summary(connection: Connection, run_id: str) -> RunSummary:
+    """A run that exists, in short."""
+    row = connection.execute(select(*_SUMMARY_FIELDS).where(runs.c.run_id == run_id)).one()
+    return RunSummary(**{**row._mapping, "state": State(row.state)})
 
 
 def set_throttle(connection: Connection, run_id: str, throttle: Throttle | None) -> None:

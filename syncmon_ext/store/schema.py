@@ -25,6 +25,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.task import TaskSpec, Throttle
 from syncmon_ext.model.unit import UnitRuntime
+from syncmon_ext.model.webhook import Webhook
 from syncmon_ext.store.columns import Json, UtcDateTime
 
 metadata = MetaData(
@@ -112,6 +113,8 @@ runs = Table(
     Column("error", Text),
     Column("hint", Text),
     Column("final_units", Json(list[UnitRuntime])),  # kept when Stop clears the unit runtimes
+    Column("webhooks", Json(list[Webhook])),  # told at its end
+    Column("announced", String(16)),  # the state that servers told of last; NULL: of none yet
     Index("ix_runs_task_id_started_at", "task_id", "started_at"),
     Index("ix_runs_state", "state"),
 )

@@ -161,6 +161,14 @@ def news_notice(connection: Connection) -> tuple[ColumnElement[Any], ...]:
     return (func.pg_notify(NEWS_CHANNEL, ""),)
 
 
+def name(connection: Connection, task_id: str) -> str:
+    """The name that the task is shown by."""
+    found: str = connection.execute(
+        select(tasks.c.name).where(tasks.c.task_id == task_id)
+    ).scalar_one()
+    return found
+
+
 def lock_task(connection: Connection, task_id: str) -> None:
     """Hold the task's row until the transaction ends: commands come one after another."""
     bump(connection, task_id)

@@ -19,7 +19,7 @@ from syncmon_ext.model.errors import (
 )
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan, UnitPlan
-from syncmon_ext.model.state import Action, State, UnitState
+from syncmon_ext.model.state import ENDED, Action, State, UnitState
 from syncmon_ext.model.task import Consistency
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import runs, units
@@ -36,6 +36,7 @@ from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.results import Discarded
 from syncmon_ext.sync.scheduler import Interrupted, Scheduler
 from syncmon_ext.sync.snapshot import SnapshotHolder
+from syncmon_ext.sync.telling import tell_of_end
 
 STORE_TRIES: Final = 20
 FORGET_SECONDS: Final = 60.0  # for a target that went away right after the last commit
@@ -47,6 +48,7 @@ def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool
     with store.read() as connection:
         lease = runs.lease(connection, run_id)
         frozen = runs.frozen_run(connection, run_id)
+        before = runs.run_state(connection, run_id)
     if lease.token != token:
         return 0  # somebody else was faster
     if lease.owner is not None and is_here(lease.owner):
@@ -54,7 +56,10 @@ def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool
     with store.write() as connection:
         if not runs.acquire(connection, run_id, token, this_process()):
             return 0
-    Execution(store, frozen, token + 1, must_end).run()
+    execution = Execution(store, frozen, token + 1, must_end)
+    execution.run()
+    if before not in ENDED and not execution.fenced:
+        tell_of_end(store, run_id)  # the end is recorded: nobody waits for this
     store.close()
     return 0
 
@@ -107,6 +112,11 @@ class Execution:
             frozen, self._own, self._recorder, self._pool, self._gauge, must_end
         )
         self._snapshot = SnapshotHolder(frozen.source)
+
+    @property
+    def fenced(self) -> bool:
+        """Whether a newer owner holds the run."""
+        return self._recorder.fenced
 
     def run(self) -> None:
         """Execute until an end, a pause, a stop or a newer owner; record it."""

@@ -10,7 +10,12 @@ from syncmon_ext.model.errors import SecretUnresolved
 
 
 def resolve(reference: SecretReference, connection: str) -> str:
-    """The secret that ``reference`` points to; ``connection`` is named when it leads nowhere.
+    """The password of ``connection``; raises SecretUnresolved where the reference leads nowhere."""
+    return value_of(reference, f"the password of connection {connection}")
+
+
+def value_of(reference: SecretReference, whose: str) -> str:
+    """The secret that ``reference`` points to; ``whose`` says in an error what it is.
 
     Raises SecretUnresolved.
     """
@@ -18,7 +23,7 @@ def resolve(reference: SecretReference, connection: str) -> str:
         value = os.environ.get(reference.env)
         if value is None:
             raise SecretUnresolved(
-                f"the password of connection {connection} is not there: environment variable "
+                f"{whose} is not there: environment variable "
                 f"{reference.env} is not set",
                 hint=f"set {reference.env} where the worker is started, then start the task again",
             )
@@ -29,21 +34,21 @@ def resolve(reference: SecretReference, connection: str) -> str:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SecretUnresolved(
-                f"the password of connection {connection} is not there: file {path} cannot be read "
+                f"{whose} is not there: file {path} cannot be read "
                 f"({type(error).__name__})",
-                hint="make the file readable for the worker's user; its first line is the password",
+                hint="make the file readable for the worker's user; its first line is the secret",
             ) from error
         return lines[0] if lines else ""
-    return _from_keyring(reference.keyring or "", connection)
+    return _from_keyring(reference.keyring or "", whose)
 
 
-def _from_keyring(entry: str, connection: str) -> str:
+def _from_keyring(entry: str, whose: str) -> str:
     service, _, user = entry.partition("/")
     try:
         import keyring  # type: ignore[import-not-found,unused-ignore]  # optional: only for this kind
     except ImportError as error:
         raise SecretUnresolved(
-            f"the password of connection {connection} is in the keyring ({entry}), and the package "
+            f"{whose} is in the keyring ({entry}), and the package "
             "keyring is not installed",
             hint="pip install keyring, or use env or file",
         ) from error
@@ -51,13 +56,13 @@ def _from_keyring(entry: str, connection: str) -> str:
         value = keyring.get_password(service, user)
     except Exception as error:  # keyring's backends raise what they like
         raise SecretUnresolved(
-            f"the password of connection {connection} is not there: the keyring answered "
+            f"{whose} is not there: the keyring answered "
             f"{type(error).__name__} for {entry}",
             hint="unlock the keyring, or use env or file",
         ) from error
     if value is None:
         raise SecretUnresolved(
-            f"the password of connection {connection} is not there: the keyring has no entry {entry}",
+            f"{whose} is not there: the keyring has no entry {entry}",
             hint=f"keyring set {service} {user}",
         )
     return str(value)

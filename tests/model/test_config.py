@@ -300,3 +300,53 @@ def test_cursor_and_lag_belong_to_incremental(table: str, said: str) -> None:
     )
     with pytest.raises(InvalidConfig, match=said):
         parse_config(text, folder="/f", origin="x")
+
+
+WEBHOOK_TASK = """
+[connections.a]
+url = "sqlite:///a.db"
+[connections.b]
+url = "sqlite:///b.db"
+[tasks.t]
+source = "a"
+target = "b"
+tables = ["x"]
+on_finish = "ops"
+"""
+
+
+def webhook_config(table: str) -> Config:
+    text = f"{WEBHOOK_TASK}[webhooks.ops]\n{table}\n"
+    return parse_config(text, folder="/data/etl", origin="syncmon.toml")
+
+
+def test_webhook_is_an_address_or_a_reference_to_one() -> None:
+    plain = webhook_config('url = "https://example.org/hook"').webhooks["ops"]
+    assert plain.url == "https://example.org/hook"
+    kept = webhook_config('url = { file = "hook" }\ntoken = { env = "T" }').webhooks["ops"]
+    assert str(kept.url) == "file /data/etl/hook"
+    assert str(kept.token) == "env T"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('url = "ftp://example.org"', "no HTTP address"),
+        ('url = "https://"', "no HTTP address"),
+        ('url = "https://h:port/"', "no HTTP address"),
+        ('url = "https://user:canary@example.org/"', "holds a password"),
+        ('url = "https://h/"\ntoken = "canary"', "webhooks.ops.token"),
+        ("", "url: is missing"),
+        ('url = "https://h/"\nnonsense = 1', "nonsense"),
+    ],
+)
+def test_webhook_that_cannot_be_used_is_named(table: str, words: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        webhook_config(table)
+    assert words in caught.value.message
+    assert "canary" not in caught.value.message
+
+
+def test_task_names_a_webhook_that_is_there() -> None:
+    with pytest.raises(InvalidConfig, match="on_finish: there is no webhook"):
+        parse_config(WEBHOOK_TASK, folder="/", origin="syncmon.toml")
