@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from syncmon_ext.app import SyncmonApp
+from syncmon_ext.model.run import Lease
+from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.databases import postgres_database
+from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 from tests.sse import opened, seqs
 
@@ -47,6 +56,110 @@ def test_broken_store_leaves_jupyter_alive_and_says_what_to_do(tmp_path: Path, w
     log = server.log.read_text()
     assert "Traceback" not in log
     assert "canary-7f3" not in log
+
+
+def assert_told(server: JupyterServer, word: str) -> None:
+    """Jupyter and the page are there, and every call says what is wrong and what to do."""
+    with server.client() as client:
+        assert httpx.get(f"{server.url}api").status_code == 200
+        answer = client.get("tasks")
+        assert answer.status_code == 503, answer.text
+        error = answer.json()["error"]
+        assert word in error["message"]
+        assert error["hint"]
+        assert client.get(f"{server.url}syncmon/").status_code == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_store_that_is_locked_is_told_and_used_when_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    Store(f"sqlite:///{path}").close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("PRAGMA journal_mode = DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        env = {"SYNCMON_STORE": f"sqlite:///{path}"}
+        with make_server(tmp_path / "home", env=env) as server:
+            assert_told(server, "locked")
+            holder.execute("ROLLBACK")
+            with server.client() as client:
+                assert client.get("tasks").status_code == 200
+
+
+def test_store_on_a_full_disk_is_told_and_used_when_there_is_room(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4_096)
+    env = {"SYNCMON_STORE": f"sqlite:///{small_disk / 'store.db'}"}
+    with make_server(tmp_path / "home", env=env) as server:
+        assert_told(server, "store")
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+        with server.client() as client:
+            assert client.get("tasks").status_code == 200
+
+
+def test_two_servers_over_one_store_are_one(tmp_path: Path) -> None:
+    """Who starts, steers and resumes a run does not matter; there is one worker."""
+    with postgres_database("shared") as on_postgresql:
+        for number, url in enumerate((f"sqlite:///{tmp_path / 'shared.db'}", on_postgresql)):
+            folder = tmp_path / str(number)
+            make_server(folder)  # its configuration is for both
+            with sqlite3.connect(folder / "source.db") as source:
+                source.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")
+                source.executemany("INSERT INTO t VALUES (?, ?)", [(n, "x") for n in range(4_000)])
+            source.close()
+            servers = [
+                make_server(
+                    folder / name,
+                    env={"SYNCMON_STORE": url},
+                    traits={"SyncmonApp.config_file": folder / "syncmon.toml"},
+                )
+                for name in ("one", "two")
+            ]
+            with (
+                servers[0] as one,
+                servers[1] as two,
+                one.client() as first,
+                two.client() as second,
+                closing(Store(url)) as store,
+            ):
+                share_a_run(first, second, store)
+
+
+def share_a_run(first: httpx.Client, second: httpx.Client, store: Store) -> None:
+    spec = {"source": "source", "target": "target", "tables": ["t"], "chunk_rows": 100}
+    made = {"task_id": "shared", **spec, "throttle": {"rows": 500}}
+    first.post("tasks", json=made).raise_for_status()
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda c: c.post("tasks/shared/start"), (first, second)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409]
+    run_id = second.get("tasks/shared").json()["progress"]["run_id"]
+
+    def lease() -> Lease:
+        with store.read() as connection:
+            return runs.lease(connection, run_id)
+
+    owner = until(lambda: lease().owner)
+    until(lambda: second.get("tasks/shared/progress").json()["rows_committed"] > 0)
+    os.killpg(owner.pid, signal.SIGKILL)
+    until(lambda: lease().token == 2)
+    until(lambda: lease().owner)
+    assert second.patch("tasks/shared/throttle", json={}).status_code == 200
+    until(lambda: first.get("tasks/shared/progress").json()["state"] == "completed")
+    assert lease().token == 2, "both took the run over"
+    assert second.get("tasks/shared/progress").json()["rows_committed"] == 4_000
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for something true, and give it."""
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+    return found
 
 
 def test_store_that_is_mended_is_used_without_a_restart(tmp_path: Path) -> None:

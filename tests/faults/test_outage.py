@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -150,17 +148,6 @@ def test_database_that_is_down_gives_a_clear_answer(
         assert progress.state is State.FAILED
         assert "warehouse" in (progress.error or "")
         assert progress.hint
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if not shutil.which("mount") or os.geteuid() != 0:
-        pytest.fail("this test makes a small file system: run it as root, with mount")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_full_target_disk_fails_clearly_and_goes_on_when_there_is_room(
