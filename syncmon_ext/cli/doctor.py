@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from syncmon_ext.cli.examine import Finding, findings
@@ -17,10 +19,17 @@ from syncmon_ext.sync.results import Leftover
 @click.command("doctor")
 @click.option("--clean", metavar="TARGET", help="List what abandoned runs left in this connection.")
 @click.option("--yes", is_flag=True, help="With --clean: drop what is listed.")
+@click.option(
+    "--through",
+    metavar="URL",
+    default="",
+    envvar="SYNCMON_URL",
+    help="Check a server at the address that a browser has, with $SYNCMON_TOKEN.",
+)
 @global_options
 @pass_workbench
-def doctor_command(bench: Workbench, /, clean: str | None, yes: bool) -> int:
-    """Check the installation, the store, the connections and the workers.
+def doctor_command(bench: Workbench, /, clean: str | None, yes: bool, through: str) -> int:
+    """Check the installation, servers, the store, the connections and the workers.
 
     Exits with 1 when something is wrong.
     """
@@ -29,7 +38,7 @@ def doctor_command(bench: Workbench, /, clean: str | None, yes: bool) -> int:
     if yes:
         raise click.UsageError("--yes belongs to --clean TARGET")
     wrong = 0
-    for finding in findings(bench):
+    for finding in findings(bench, through, os.environ.get("SYNCMON_TOKEN", "")):
         _print(finding)
         wrong += finding.is_wrong
     if wrong:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import httpx
 
 from syncmon_ext.cli import words
+from syncmon_ext.cli.stream_probe import StreamProbe
 from syncmon_ext.cli.workbench import Workbench
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import InvalidConfig, SyncmonError
@@ -42,10 +43,15 @@ class Finding(NamedTuple):
         return self.icon == "✕"
 
 
-def findings(bench: Workbench) -> Iterator[Finding]:
-    """What each examination found; one that fails is a finding itself."""
+def findings(bench: Workbench, through: str = "", token: str = "") -> Iterator[Finding]:
+    """What each examination found; one that fails is a finding itself.
+
+    ``through`` is an address of a server as a browser has it, with the proxies on the way.
+    """
     yield from _extension()
     yield from _servers()
+    if through:
+        yield from _server(through if through.endswith("/") else f"{through}/", token)
     yield from _drivers()
     for subject, examine in (
         ("store", _store),
@@ -88,12 +94,24 @@ def _servers() -> Iterator[Finding]:
     found = False
     for server in list_running_servers():
         found = True
-        yield _server(str(server["url"]), str(server.get("token") or ""))
+        yield from _server(str(server["url"]), str(server.get("token") or ""))
     if not found:
         yield Finding("·", "server", "no Jupyter server of yours is running; none is needed")
 
 
-def _server(url: str, token: str) -> Finding:
+def _server(url: str, token: str) -> Iterator[Finding]:
+    found = _served(url, token)
+    yield found
+    if found.icon == "✓":
+        probe = StreamProbe(url, token)
+        trouble = probe.trouble()
+        if trouble is None:
+            yield Finding("✓", "stream", f"{url} sends events at once")
+        else:
+            yield Finding("✕", "stream", f"{url}: {trouble}", probe.hint)
+
+
+def _served(url: str, token: str) -> Finding:
     try:
         answer = httpx.get(
             f"{url}api/v1/tasks",
