@@ -43,8 +43,9 @@ def missing(name: str) -> str | None:
     if kind == "duckdb":
         try:
             _duckdb().close()
-        except Exception as error:  # DuckDB fetches its scanners from the network
-            return f"DuckDB's scanners could not be loaded: {str(error).splitlines()[0][:90]}"
+        except Exception as error:
+            why = type(error).__name__
+            return f"DuckDB's scanners, which it fetches from the network, are not here ({why})"
     return None
 
 

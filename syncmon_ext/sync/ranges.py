@@ -52,16 +52,20 @@ def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Callable[[Any],
     if unit.chunk_method == "ctid":
         return f"ctid {operator} '({key[0]},{LAST_LINE})'::tid"
     terms = key_terms(unit)
-    if len(terms) == 1 or any(unit.key_collations):
+    if len(terms) == 1 or isinstance(bind, Binder) or any(unit.key_collations):
         return _one_by_one(terms, operator, unpacked(key), bind)
-    values = [bind(value) for value in unpacked(key)]
-    return f"({', '.join(terms)}) {operator} ({', '.join(values)})"
+    first, *rest = [bind(value) for value in unpacked(key)]
+    row = f"({', '.join(terms)}) {operator} ({', '.join([first, *rest])})"
+    # PostgreSQL guesses that a row's comparison keeps a third of a table, and reads all of it then: the
+    # first column's own comparison, which follows from the row's, has statistics.
+    return f"{terms[0]} {operator[0]}= {first} AND {row}"
 
 
 def _one_by_one(
     terms: Sequence[str], operator: str, values: Sequence[Any], bind: Callable[[Any], str]
 ) -> str:
-    """A row's comparison in scalar ones: SQLite asks no index for a row whose terms have a collation."""
+    """A row's comparison in scalar ones: SQLite asks no index for a row whose terms have a collation, and
+    has no names for the values that are bound."""
     term, value = terms[0], values[0]
     if len(terms) == 1:
         return f"{term} {operator} {bind(value)}"

@@ -174,3 +174,16 @@ def test_rows_in_another_order_than_their_key_s_are_each_copied_once(
     source.insert("t", [(f"{key:04}", *[key] * (width - 1)) for key in keys])
     Copy(source, target, tables=["t"]).run(30)
     assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t")) != []
+
+
+def test_server_knows_how_few_rows_a_chunk_of_a_composite_key_has(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(
+        "CREATE TABLE t (a int NOT NULL, b int NOT NULL, v text, PRIMARY KEY (a, b))",
+        "INSERT INTO t SELECT n, n % 7, 'v' FROM generate_series(1, 50000) AS n",
+        "ANALYZE t",
+    )
+    unit = Copy(source, target, tables=["t"]).units[0]
+    where = ranges.where(unit, [20_000, 1], [21_000, 0], str)
+    plan = source.query(f"EXPLAIN (FORMAT JSON) SELECT * FROM t{where}")[0][0]
+    assert 500 < plan[0]["Plan"]["Plan Rows"] < 2_000
