@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.errors import InvalidConfig, StoreUnavailable, SyncmonError
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
@@ -41,7 +41,10 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = Store(settings.store_url)
+        try:
+            self.store = Store(settings.store_url)
+        except InvalidConfig as error:  # whoever asks a server did not write its store's URL
+            raise StoreUnavailable(error.message, hint=error.hint) from error
         self.configuration = Configuration(settings.config_file, trust_cwd=settings.trust_cwd)
         self.catalog = Catalog(self.store, self.configuration)
         self.supervisor = Supervisor(self.store)

@@ -20,6 +20,7 @@ from syncmon_ext.store.migrate import hold_alone, migrate
 from syncmon_ext.store.schema import store_identity
 
 BUSY_SECONDS: Final = 5.0  # how long a writer waits for another one; transactions are milliseconds
+IDLE_MILLISECONDS: Final = 10_000  # within a transaction, of a PostgreSQL store
 WRITE_OPTION: Final = "syncmon_write"
 
 
@@ -123,6 +124,7 @@ def _engine(url: URL) -> Engine:
         engine = create_engine(
             url, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_recycle=300
         )
+        event.listen(engine, "connect", _bound_transactions)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -147,6 +149,14 @@ def _preparation(journal: str) -> Callable[[Any, Any], None]:
         cursor.close()
 
     return prepare
+
+
+def _bound_transactions(dbapi_connection: Any, _record: Any) -> None:
+    # A worker that freezes, or whose host is cut off, between a change and its COMMIT holds the row of
+    # its run: nobody could take the run over.
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MILLISECONDS}")
+    dbapi_connection.commit()
 
 
 def _begin(connection: Connection) -> None:

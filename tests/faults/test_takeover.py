@@ -19,6 +19,7 @@ import psutil
 import pytest
 from sqlalchemy import update
 
+from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.run import Lease
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
@@ -56,7 +57,8 @@ def observe(store_url: str, end: Event) -> None:
     store = Store(store_url)
     supervisor = Supervisor(store, lease_seconds=LEASE_SECONDS)
     while not end.wait(0.1):
-        supervisor.check()
+        with suppress(StoreUnavailable):
+            supervisor.check()
     store.close()
 
 

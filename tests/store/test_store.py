@@ -3,10 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from syncmon_ext.model.errors import InvalidConfig, StoreUnavailable
+from syncmon_ext.store import store as store_module
+from syncmon_ext.store.schema import tasks
 from syncmon_ext.store.store import Store
+from tests.databases import postgres_database
+from tests.store.make import make_task
 
 
 @pytest.mark.parametrize("url", ["", "no url", "mysql://u@h/d", "sqlite://", "sqlite:///"])
@@ -70,3 +74,23 @@ def test_reader_sees_one_state_while_others_write(store: Store) -> None:
         assert reading.scalar(count) == before
     with store.read() as connection:
         assert connection.scalar(count) == before + 1
+
+
+def test_writer_that_freezes_in_a_transaction_loses_its_locks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_module, "IDLE_MILLISECONDS", 300)
+    touch = update(tasks).values(revision=tasks.c.revision + 1)
+    with postgres_database("store") as url:
+        frozen, other = Store(url), Store(url)
+        make_task(frozen)
+        with pytest.raises(StoreUnavailable), frozen.write() as connection:
+            connection.execute(touch)
+            with other.write() as second:  # waits for the row that the first one holds
+                second.execute(touch)
+            with other.read() as second:
+                assert second.execute(text("SELECT revision FROM tasks")).scalar() == 1
+        with frozen.write() as connection:  # it goes on with a new connection
+            connection.execute(touch)
+        frozen.close()
+        other.close()
