@@ -23,8 +23,7 @@ def value_of(reference: SecretReference, whose: str) -> str:
         value = os.environ.get(reference.env)
         if value is None:
             raise SecretUnresolved(
-                f"{whose} is not there: environment variable "
-                f"{reference.env} is not set",
+                f"{whose} is not there: environment variable {reference.env} is not set",
                 hint=f"set {reference.env} where the worker is started, then start the task again",
             )
         return value
@@ -34,8 +33,7 @@ def value_of(reference: SecretReference, whose: str) -> str:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SecretUnresolved(
-                f"{whose} is not there: file {path} cannot be read "
-                f"({type(error).__name__})",
+                f"{whose} is not there: file {path} cannot be read ({type(error).__name__})",
                 hint="make the file readable for the worker's user; its first line is the secret",
             ) from error
         return lines[0] if lines else ""
@@ -48,16 +46,14 @@ def _from_keyring(entry: str, whose: str) -> str:
         import keyring  # type: ignore[import-not-found,unused-ignore]  # optional: only for this kind
     except ImportError as error:
         raise SecretUnresolved(
-            f"{whose} is in the keyring ({entry}), and the package "
-            "keyring is not installed",
+            f"{whose} is in the keyring ({entry}), and the package keyring is not installed",
             hint="pip install keyring, or use env or file",
         ) from error
     try:
         value = keyring.get_password(service, user)
     except Exception as error:  # keyring's backends raise what they like
         raise SecretUnresolved(
-            f"{whose} is not there: the keyring answered "
-            f"{type(error).__name__} for {entry}",
+            f"{whose} is not there: the keyring answered {type(error).__name__} for {entry}",
             hint="unlock the keyring, or use env or file",
         ) from error
     if value is None:
