@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
@@ -16,6 +17,7 @@ from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
 from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch
+from syncmon_ext.sync.telling import tell_of_end
 
 TAKEOVERS = 3  # without a row of progress between them; then something is wrong with the run itself
 
@@ -28,6 +30,7 @@ class Supervisor:
         self._lease_seconds = lease_seconds
         self._watch = LeaseWatch()
         self._lock = threading.Lock()
+        self._given_up: set[str] = set()
 
     def launch(self, run_id: str, token: int) -> None:
         """Start a worker for the run whose lease has ``token``.
@@ -91,6 +94,14 @@ class Supervisor:
         launch = self._take_over(run, lease, resume=resume)
         if launch:
             self.launch(run.run_id, lease.token)
+        elif run.run_id in self._given_up:
+            self._given_up.discard(run.run_id)
+            # There is no worker that could do it, and whoever watches must not wait for receivers.
+            threading.Thread(target=self._tell_of_end, args=[run.run_id], daemon=True).start()
+
+    def _tell_of_end(self, run_id: str) -> None:
+        with suppress(SyncmonError):  # a store that is closed, or gone, in between
+            tell_of_end(self._store, run_id)
 
     def _take_over(self, run: Run, lease: Lease, *, resume: bool) -> bool:
         """Move the run on, if nobody else did meanwhile; whether a worker must be started."""
@@ -117,6 +128,7 @@ class Supervisor:
                 count = runs.count_takeover(connection, run.run_id)
                 if count > TAKEOVERS:
                     self._give_up(connection, run)
+                    self._given_up.add(run.run_id)
                     return False
             resumed = next_state(state, Action.TAKE_OVER)
             assert resumed is not None  # noqa: S101  # interrupted and stopping can be taken over

@@ -198,6 +198,18 @@ def test_worker_that_takes_over_tells_and_tells_once(tmp_path: Path) -> None:
         assert len(receiver.told) == 1
 
 
+def test_run_that_is_given_up_is_told_without_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNCMON_FAULT", "plan.begin:1:kill")  # each worker again
+    with Receiver().serving() as receiver, webhook_rig(tmp_path, f'url = "{receiver.url}"') as it:
+        it.control.start("nightly")
+        assert it.until_ended().state is State.FAILED
+        it.until(lambda: logged(it, "webhook ops was told"))
+    assert [body["state"] for body in receiver.bodies()] == ["failed"]
+    assert "lost" in receiver.bodies()[0]["error"]
+
+
 def test_webhook_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with rig(tmp_path, "sqlite-sqlite", flights=10) as it:
         for given in ("nowhere", "http://", "http://u:p@h/", "file:///etc/passwd"):
