@@ -35,16 +35,19 @@ def write(folder: Path, rows: list[Row], *, scale: float, rounds: int, load: str
         "of CPU | at least | |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
-    lines += [_line(row) for row in rows]
+    unmeasured = {row.route for row in rows if not row.rows}
+    lines += [_line(row, others=row.route in unmeasured) for row in rows]
     (folder / "RESULTS.md").write_text("\n".join(lines) + "\n")
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, *, others: bool) -> str:
     if not row.rows:
         return f"| {row.route} | {row.program} | – | – | – | – | – | – | – | – | {row.note} |"
     verdict = row.note
     if row.target is not None and row.ratio is not None:
         verdict = "met" if row.ratio >= row.target else "not met"
+        if verdict == "met" and others:
+            verdict = "met against this one; the other was not measured"
     cells = [
         row.route,
         f"**{US}**" if row.program == US else row.program,
