@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from syncmon_ext.model.run import Owner
 from syncmon_ext.model.state import State
 from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
@@ -75,7 +76,7 @@ SLOW = {
 def test_events_of_a_run_are_told_in_order_and_once(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with listening(tmp_path, path) as server, server.client() as client:
-        fill(tmp_path, 3_000)
+        fill(tmp_path, 20_000)
         client.post("tasks", json=SLOW).raise_for_status()
         run_id = client.post("tasks/slow/start").json()["run_id"]
         until(lambda: actions(path, "slow") == ["started"])
@@ -84,8 +85,7 @@ def test_events_of_a_run_are_told_in_order_and_once(tmp_path: Path) -> None:
         client.post("tasks/slow/start")
         until(lambda: actions(path, "slow")[2:] == ["started"])
         store = Store(server.store_url)
-        with store.read() as connection:
-            owner = until(lambda: runs.lease(connection, run_id).owner)
+        owner = until(lambda: owner_of(store, run_id))
         store.close()
         with suppress(ProcessLookupError):
             os.killpg(owner.pid, signal.SIGKILL)
@@ -96,11 +96,16 @@ def test_events_of_a_run_are_told_in_order_and_once(tmp_path: Path) -> None:
         assert [event["resumed"] for event in events] == [False, False, True, False, True, False]
         assert {event["run_id"] for event in events} == {run_id}
         assert {event["__schema__"] for event in events} == {"urn:syncmon:events:run:v1"}
-        assert events[-1]["rows_committed"] == 3_000
+        assert events[-1]["rows_committed"] == 20_000
         assert events[-1]["completed_tables"] == 1
         looked_at(server)
         assert len(told(path, "slow")) == 6
     assert "Traceback" not in server.log.read_text()
+
+
+def owner_of(store: Store, run_id: str) -> Owner | None:
+    with store.read() as connection:
+        return runs.lease(connection, run_id).owner
 
 
 def looked_at(server: JupyterServer) -> None:

@@ -87,11 +87,10 @@ class Program:
 def dead() -> Owner:
     """A process of this host that is gone."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    began = started(child.pid)
     child.communicate(b"\n")
     mine = this_process()
-    return Owner(
-        host=mine.host, boot_id=mine.boot_id, pid=child.pid, process_started=started(child.pid)
-    )
+    return Owner(host=mine.host, boot_id=mine.boot_id, pid=child.pid, process_started=began)
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,12 @@ def test_reader_sees_one_state_while_others_write(store: Store) -> None:
 def test_writer_that_freezes_in_a_transaction_loses_its_locks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(store_module, "IDLE_MILLISECONDS", 300)
     touch = update(tasks).values(revision=tasks.c.revision + 1)
     with postgres_database("store") as url:
         frozen, other = Store(url), Store(url)
         make_task(frozen)
+        monkeypatch.setattr(store_module, "IDLE_MILLISECONDS", 1_000)
+        frozen.engine.dispose()  # its next connection is bound as above
         with pytest.raises(StoreUnavailable), frozen.write() as connection:
             connection.execute(touch)
             with other.write() as second:  # waits for the row that the first one holds
