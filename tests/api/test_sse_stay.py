@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -58,7 +59,7 @@ def test_streams_rotate_and_go_on_without_gap(tmp_path: Path) -> None:
         seen: list[int] = []
         stays: list[float] = []
         last_id: str | None = None
-        for turn in range(4):
+        for turn in range(6):
             if turn == 3:
                 stop.set()
                 writer.join()
@@ -149,18 +150,19 @@ def test_clients_that_left_leave_nothing_behind(tmp_path: Path) -> None:
         run.write("one")
         process = psutil.Process(server.process.pid)
         memory = []
-        for turn in range(4):
+        for turn in range(6):
             sockets, threads = sockets_of(process), process.num_threads()
             clients = visit(server, count)
             assert sockets_of(process) >= sockets + count
             run.write("more")
-            if turn == 0:
-                first = process.memory_info().rss
+            crowded = process.memory_info().rss
             for client in clients:
                 client.close()
             until(lambda sockets=sockets: sockets_of(process) <= sockets)
             memory.append(process.memory_info().rss)
         until(lambda: process.num_threads() <= threads)
         store.close()
-    assert memory[-1] - memory[1] < count * 10 * KIB, "a second crowd takes the place of the first"
-    assert first < memory[0] + count * 40 * KIB
+    # An allocator may grow once more; what leaks grows with every crowd.
+    growth = [after - before for before, after in pairwise(memory[1:])]
+    assert min(growth) < count * 2 * KIB, f"every crowd leaves something behind: {growth}"
+    assert crowded < memory[-2] + count * 40 * KIB, "measured on a server that is warm"
