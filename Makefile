@@ -36,15 +36,15 @@ lab: demo
 
 test: install test-js
 	status=0; \
-	$(BIN)/python -m pytest --ignore=tests/browser $(CROWD) || status=$$?; \
-	$(BIN)/python -m pytest tests/browser $(CROWD) || status=$$?; \
+	$(BIN)/python -m pytest --ignore=tests/browser -o cache_dir=.pytest_cache/most $(CROWD) || status=$$?; \
+	$(BIN)/python -m pytest tests/browser -o cache_dir=.pytest_cache/browser $(CROWD) || status=$$?; \
 	exit $$status
 
 # What failed in `make test`, one at a time; exit code 5 says that nothing of that part had failed.
 retest: install
 	status=0; \
-	$(BIN)/python -m pytest --ignore=tests/browser $(FAILED) || [ $$? = 5 ] || status=1; \
-	$(BIN)/python -m pytest tests/browser $(FAILED) || [ $$? = 5 ] || status=1; \
+	$(BIN)/python -m pytest --ignore=tests/browser -o cache_dir=.pytest_cache/most $(FAILED) || [ $$? = 5 ] || status=1; \
+	$(BIN)/python -m pytest tests/browser -o cache_dir=.pytest_cache/browser $(FAILED) || [ $$? = 5 ] || status=1; \
 	exit $$status
 
 test-js: install

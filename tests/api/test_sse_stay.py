@@ -59,7 +59,7 @@ def test_streams_rotate_and_go_on_without_gap(tmp_path: Path) -> None:
         seen: list[int] = []
         stays: list[float] = []
         last_id: str | None = None
-        for turn in range(6):
+        for _ in range(6):
             if turn == 3:
                 stop.set()
                 writer.join()
@@ -150,7 +150,7 @@ def test_clients_that_left_leave_nothing_behind(tmp_path: Path) -> None:
         run.write("one")
         process = psutil.Process(server.process.pid)
         memory = []
-        for turn in range(6):
+        for _ in range(6):
             sockets, threads = sockets_of(process), process.num_threads()
             clients = visit(server, count)
             assert sockets_of(process) >= sockets + count
