@@ -59,7 +59,7 @@ def test_streams_rotate_and_go_on_without_gap(tmp_path: Path) -> None:
         seen: list[int] = []
         stays: list[float] = []
         last_id: str | None = None
-        for _ in range(6):
+        for turn in range(6):
             if turn == 3:
                 stop.set()
                 writer.join()
