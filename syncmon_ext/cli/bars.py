@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from syncmon_ext.cli import words
+from syncmon_ext.model import words
 from syncmon_ext.model.log import LogEntry, clean_message
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ACTIVE, State, UnitState

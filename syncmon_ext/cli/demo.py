@@ -12,9 +12,10 @@ from urllib.parse import urlencode
 import click
 import psycopg
 
-from syncmon_ext.cli import compare, demo_files, flights, words
+from syncmon_ext.cli import compare, demo_files, flights
 from syncmon_ext.cli.run import run_task
 from syncmon_ext.cli.workbench import Workbench, global_options, pass_workbench
+from syncmon_ext.model import words
 from syncmon_ext.model.errors import DatabaseUnavailable, InvalidRequest, TaskExists
 from syncmon_ext.model.state import ACTIVE
 from syncmon_ext.store import tasks

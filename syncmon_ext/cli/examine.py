@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from syncmon_ext.cli import words
 from syncmon_ext.cli.stream_probe import StreamProbe
 from syncmon_ext.cli.workbench import Workbench
+from syncmon_ext.model import words
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import InvalidConfig, SyncmonError
 from syncmon_ext.model.state import ACTIVE

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncmon_ext.cli import words
 from syncmon_ext.cli.views import stdout_console
 from syncmon_ext.cli.workbench import Workbench, global_options, pass_workbench
+from syncmon_ext.model import words
 from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.model.log import clean_message
 from syncmon_ext.model.plan import Plan, UnitPlan

@@ -10,10 +10,11 @@ from typing import Final
 
 import click
 
-from syncmon_ext.cli import bars, words
+from syncmon_ext.cli import bars
 from syncmon_ext.cli.views import View, stdout_console, view_for
 from syncmon_ext.cli.watch import follow, newest_seq, way
 from syncmon_ext.cli.workbench import Workbench, global_options, pass_workbench
+from syncmon_ext.model import words
 from syncmon_ext.model.errors import WrongState
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, State

@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from syncmon_ext.cli import bars, words
+from syncmon_ext.cli import bars
 from syncmon_ext.cli.views import LinesView, View, stdout_console, view_for
 from syncmon_ext.cli.watch import POLL_SECONDS, follow, newest_seq, way
 from syncmon_ext.cli.workbench import Workbench, global_options, pass_workbench
+from syncmon_ext.model import words
 from syncmon_ext.model.log import LogEntry, clean_message
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, State

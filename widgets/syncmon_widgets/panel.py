@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from syncmon_ext.cli import words
+from syncmon_ext.model import words
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.task import Kind
 from syncmon_ext.model.unit import UnitRuntime

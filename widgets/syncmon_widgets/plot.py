@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from syncmon_ext.cli.words import short
+from syncmon_ext.model.words import short
 
 if TYPE_CHECKING:
     import pandas as pd

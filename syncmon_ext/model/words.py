@@ -1,4 +1,4 @@
-"""States, levels, numbers, sizes and durations as a terminal shows them: the page's own words."""
+"""States, levels, numbers, sizes and durations in words: the page's own, for terminals and text."""
 
 from __future__ import annotations
 
