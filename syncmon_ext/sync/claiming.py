@@ -22,6 +22,7 @@ POLL_SECONDS: Final = 0.05
 
 def claim(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> None:
     """Take the fences of all ``units``; raises TargetBusy or FenceLost, and then none was taken."""
+    fault_point("claim.begin")
     with sessions.opened(target, own.application_name) as session:
         backend = os.getpid()
         if isinstance(session, PostgresSession):

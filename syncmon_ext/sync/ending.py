@@ -49,6 +49,7 @@ def forget(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> Non
         if ledger.exists(session):
             with session.transaction():
                 _remove(session, own, units)
+                fault_point("forget.before_commit")
     fault_point("forget.after_commit")
 
 

@@ -28,6 +28,7 @@ from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import consistency, engine_url, jobs
 from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.lease import end_process, is_here, this_process
 from syncmon_ext.sync.ownership import Ownership
@@ -56,6 +57,7 @@ def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool
     with store.write() as connection:
         if not runs.acquire(connection, run_id, token, this_process()):
             return 0
+    fault_point("store.acquired")
     execution = Execution(store, frozen, token + 1, must_end)
     execution.run()
     if before not in ENDED and not execution.fenced:
@@ -197,6 +199,7 @@ class Execution:
                     connection, frozen.run_id, plan=fresh, fingerprint=fresh.fingerprint
                 )
             )
+            fault_point("store.plan_recorded")
             for unit in fresh.units:
                 for warning in unit.warnings:
                     self._recorder.log(Level.WARNING, f"{unit.unit_id}: {warning}", unit.unit_id)
@@ -213,6 +216,7 @@ class Execution:
         self._recorder.write_now(
             lambda connection: runs.set_target_held(connection, self._frozen.run_id, True)
         )
+        fault_point("store.target_held")
         sound = [unit for unit in plan.units if not unit.errors]
         arguments = (self._frozen.target, self._own, sound)
         try:
@@ -287,6 +291,7 @@ class Execution:
         with self._store.write() as connection:
             runs.set_target_held(connection, self._frozen.run_id, False)
             runs.release(connection, self._frozen.run_id, self._own.token)
+        fault_point("store.released")
 
     def _pause(self, error: SyncmonError | None = None) -> bool:
         self._scheduler.mark_unfinished(UnitState.PAUSED)

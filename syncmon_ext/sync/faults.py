@@ -14,10 +14,18 @@ _ARMED: Final = os.environ.get("SYNCMON_FAULT", "")
 _ONCE: Final = os.environ.get("SYNCMON_FAULT_ONCE", "")
 _seen: dict[str, int] = {}
 
+# Before and after each commit, and every step between; those that begin with "store." are in the
+# worker's main process, all others in a child of it.
 POINTS: Final = (
+    "store.acquired",
     "plan.begin",
+    "plan.done",
+    "store.plan_recorded",
+    "store.target_held",
+    "claim.begin",
     "claim.before_commit",
     "claim.after_commit",
+    "snapshot.taken",
     "prepare.before_commit",
     "prepare.after_commit",
     "walk.begin",
@@ -27,17 +35,26 @@ POINTS: Final = (
     "chunk.before_commit",
     "chunk.after_commit",
     "chunk.returned",
+    "store.before_commit",
     "store.chunk_recorded",
+    "index.before_commit",
+    "index.after_commit",
+    "verify.indexed",
     "verify.compared",
     "verify.before_commit",
+    "verify.after_commit",
     "swap.begin",
+    "swap.placed",
     "swap.before_commit",
     "swap.after_commit",
     "store.unit_recorded",
+    "store.run_before_commit",
     "store.run_recorded",
     "discard.before_commit",
     "discard.after_commit",
+    "forget.before_commit",
     "forget.after_commit",
+    "store.released",
 )
 
 

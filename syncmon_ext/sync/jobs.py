@@ -59,7 +59,9 @@ def plan(task_id: str, spec: TaskSpec, source: Connection, target: Connection) -
     Raises only where a database cannot be reached.
     """
     fault_point("plan.begin")
-    return plans.planned(task_id, spec, source, target)
+    made = plans.planned(task_id, spec, source, target)
+    fault_point("plan.done")
+    return made
 
 
 def claim(target: Connection, own: Ownership, units: list[UnitPlan]) -> None:

@@ -138,6 +138,7 @@ class Recorder:
             log.append(connection, self._task_id, self._run_id, [entry])
             if state not in (State.COMPLETED, State.STOPPED):
                 runs.release(connection, self._run_id, self._token)
+            fault_point("store.run_before_commit")
             reached.append(state)
 
         with self._handed_over() as batch:
@@ -187,6 +188,8 @@ class Recorder:
                 return
             self._write(connection, batch, sample=sample)
             self.throttle = runs.throttle(connection, self._run_id)
+            if news:
+                fault_point("store.before_commit")
         self._last_beat = now
         if sample:
             self._last_sample = now

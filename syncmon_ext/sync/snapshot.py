@@ -10,6 +10,7 @@ from typing import Any, Final
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import DatabaseUnavailable
 from syncmon_ext.sync import jobs
+from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.pool import ChildPool, Notice, tell
 
 ALIVE_SECONDS: Final = 5.0  # between two signs of life of the holding transaction
@@ -20,6 +21,7 @@ def hold(source: Connection) -> None:
     """The job: export a snapshot, tell its name, and keep it until this process is killed."""
     with jobs.hold_snapshot(source) as snapshot:
         tell(LABEL, snapshot or "")
+        fault_point("snapshot.taken")
         while snapshot:
             time.sleep(ALIVE_SECONDS)
 

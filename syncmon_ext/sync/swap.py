@@ -46,6 +46,8 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
         with session.transaction():
             staging.build_indexes(session, own, unit)
             fence.check(session, own, [unit])
+            fault_point("index.before_commit")
+        fault_point("index.after_commit")
         return verifying.taken_back(session, own, unit) if unit.verify is Verify.HASH else []
 
 
@@ -62,6 +64,7 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             rows = {unit_id: row.rows_swapped or 0 for unit_id, row in found.items()}
             waiting = [unit for unit in units if not found[unit.unit_id].swapped]
             warnings = _put(session, own, waiting, rows)
+            fault_point("swap.placed")
             for unit in waiting:
                 done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id])
                 session.run_change(done)

@@ -46,6 +46,7 @@ def taken_back(session: AnySession, own: Ownership, unit: UnitPlan) -> list[Chun
         with session.transaction():
             session.change(f"CREATE INDEX IF NOT EXISTS {ident(index)} ON {place} ({terms})")
             fence.check(session, own, [unit])
+        fault_point("verify.indexed")
         bad = [
             chunk
             for chunk, wanted in expected
@@ -62,6 +63,7 @@ def taken_back(session: AnySession, own: Ownership, unit: UnitPlan) -> list[Chun
         _take_back(session, own, unit, table, bad, by_range=by_range)
         fence.check(session, own, [unit])
         fault_point("verify.before_commit")
+    fault_point("verify.after_commit")
     return bad
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import Owner
 from syncmon_ext.model.state import ENDED, State
@@ -23,6 +24,8 @@ from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import log, runs, snapshots, tasks
 from syncmon_ext.store.store import Store
+from syncmon_ext.sync import ledger
+from syncmon_ext.sync.databases import sessions
 from tests.databases import postgres_database, sqlite_url
 
 Rows = list[tuple[Any, ...]]
@@ -32,6 +35,23 @@ DDL = {
     "flights": "CREATE TABLE flights (id BIGINT NOT NULL PRIMARY KEY, code VARCHAR(8), delay "
     "DOUBLE PRECISION, note TEXT)",
     "empty": "CREATE TABLE empty (id BIGINT NOT NULL PRIMARY KEY, v TEXT)",
+}
+# Every committed copy of a chunk leaves a row: in the chunk's own transaction, and nothing removes it.
+AUDIT = "copied_chunks"
+AUDITS = {
+    "sqlite": [
+        f"CREATE TABLE {AUDIT} (unit_id text, low_key text, high_key text, n int)",
+        "CREATE TRIGGER note_chunk AFTER UPDATE ON _syncmon_checkpoints BEGIN "
+        f"INSERT INTO {AUDIT} VALUES (NEW.unit_id, NEW.low_key, NEW.high_key, NEW.rows); END",
+    ],
+    "postgresql": [
+        f"CREATE TABLE {AUDIT} (unit_id text, low_key text, high_key text, n int)",
+        "CREATE FUNCTION note_chunk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"INSERT INTO public.{AUDIT} VALUES (NEW.unit_id, NEW.low_key, NEW.high_key, NEW.rows); "
+        "RETURN NEW; END $$",
+        "CREATE TRIGGER note_chunk AFTER UPDATE ON _syncmon.checkpoints "
+        "FOR EACH ROW EXECUTE FUNCTION note_chunk()",
+    ],
 }
 
 
@@ -102,7 +122,7 @@ class Side:
             else "SELECT tablename FROM pg_tables WHERE schemaname NOT IN "
             "('pg_catalog', 'information_schema')"
         )
-        own = {"fences", "units", "checkpoints", "watermarks", "rejects"}
+        own = {"fences", "units", "checkpoints", "watermarks", "rejects", AUDIT}
         names = {str(row[0]).removeprefix("_syncmon_") for row in rows}
         return sorted(names - own - set(DDL))
 
@@ -147,12 +167,33 @@ class Rig:
                 marks = ", ".join("?" * len(rows[0]))
                 self.source.execute(f"INSERT INTO {table} VALUES ({marks})", rows)
 
-    def make_old_target(self) -> None:
-        """A target that holds some of the flights as they were before."""
+    def make_old_target(self, *, rows: bool = True) -> None:
+        """The target's tables, with some of the flights as they were before."""
         for statement in DDL.values():
             self.target.execute(statement)
-        old = [(row[0], row[1], None, "old") for row in made_rows(300)["flights"]]
-        self.target.execute("INSERT INTO flights VALUES (?, ?, ?, ?)", old)
+        if rows:
+            old = [(row[0], row[1], None, "old") for row in made_rows(300)["flights"]]
+            self.target.execute("INSERT INTO flights VALUES (?, ?, ?, ?)", old)
+
+    def audit(self) -> None:
+        """Note every chunk that is committed in the target, from now on."""
+        target = Connection(name="warehouse", url=self.target.url)
+        session = sessions.connect(target, "syncmon/test")
+        with session.transaction():
+            ledger.create(session)
+        session.close()
+        for statement in AUDITS[self.target.kind]:
+            self.target.execute(statement)
+
+    def assert_each_chunk_copied_once(self) -> None:
+        """No range was committed twice, and all together they are the source's rows."""
+        noted = self.target.execute(f"SELECT unit_id, low_key, high_key, n FROM {AUDIT}")
+        ranges = [row[:3] for row in noted]
+        twice = {each for each in ranges if ranges.count(each) > 1}
+        assert not twice, "a committed chunk was copied a second time"
+        for table in DDL:
+            found = self.source.execute(f"SELECT count(*) FROM {table}")[0][0]
+            assert sum(row[3] for row in noted if row[0] == table) == found
 
     def progress(self) -> Progress:
         """The task's progress now."""
@@ -180,12 +221,14 @@ class Rig:
         with self.store.read() as connection:
             return runs.lease(connection, run_id).owner
 
-    def signal_worker(self, number: signal.Signals) -> None:
-        """Send a signal to the worker's process group."""
+    def signal_worker(self, number: signal.Signals) -> bool:
+        """Send a signal to the worker's process group; False where there is none."""
         owner = self.owner()
         if owner is not None:
             with suppress(ProcessLookupError):
                 os.killpg(owner.pid, number)
+                return True
+        return False
 
     def until(self, condition: Callable[[], bool], seconds: float = 60, watch: bool = True) -> None:
         """Wait for a condition; ``watch`` takes over lost runs meanwhile, as a server would."""
