@@ -352,3 +352,10 @@ def test_script_that_ends_has_reported(session: Session, how: str, error: str) -
     with contextlib.suppress(subprocess.CalledProcessError):
         subprocess.run([sys.executable, "-c", PROGRAM, how], check=True, capture_output=True)
     assert session.task("script").read().progress.error == error
+
+
+def test_loop_is_seen_as_over_at_once(session: Session) -> None:
+    for _ in range(3):
+        for _ in track(range(10), "quick"):
+            pass
+        assert session.task("quick").state == "completed"

@@ -22,6 +22,7 @@ REPORT_SECONDS: Final = 0.5
 SLOWEST_SECONDS: Final = 5.0  # between two tries while nobody answers
 SHORT_SECONDS: Final = 0.5  # a loop inside another one that is shorter is not shown
 TEXT_SECONDS: Final = 1.0  # for an exception that left a loop to be shown
+SETTLE_SECONDS: Final = 2.0  # that a look at the tasks waits for what the loops have to say
 FLUSH_SECONDS: Final = 10.0  # at the end of the program; less where nobody answers
 REPORT_BYTES: Final = 700_000  # of entries in one report; a server takes bodies of 1 MiB
 ENTRY_BYTES: Final = 120  # of an entry besides its message
@@ -60,6 +61,7 @@ class Reporter:
         self._open_line = open_line
         self._line: LoopLine | None = None
         self._lock = threading.Lock()
+        self._spoke = threading.Condition(self._lock)
         self._new: list[_Reported] = []
         self._known: list[_Reported] = []
         self._wake = threading.Event()
@@ -84,6 +86,14 @@ class Reporter:
         with self._lock:
             active = [r.run for r in (*self._known, *self._new) if not r.run.ended]
         return active[-1] if active else None
+
+    def settle(self, timeout: float = SETTLE_SECONDS) -> None:
+        """Wait until loops that began are shown, and loops that ended are shown as that."""
+        with self._spoke:
+            if threading.current_thread() is not self._thread:
+                self._spoke.wait_for(
+                    lambda: not self._new and not any(map(_is_news, self._known)), timeout
+                )
 
     def close(self, timeout: float = FLUSH_SECONDS) -> None:
         """Report what is left; loops that are not over have lost their program."""
@@ -110,7 +120,8 @@ class Reporter:
             for reported in list(self._known):
                 if self._is_due(reported, now):
                     self._speak(reported)
-            with self._lock:
+            with self._spoke:
+                self._spoke.notify_all()
                 if self._known or self._new:
                     idle_since = now
                 elif self._closing or now - idle_since > LINGER_SECONDS:
@@ -241,7 +252,19 @@ def _is_final(error: SyncmonError) -> bool:
     return error.status in (400, 401, 403, 404, 409, 413, 422)
 
 
+def _is_news(reported: _Reported) -> bool:
+    """Whether something that is worth waiting for is about to be said."""
+    untold = reported.orders is None and not reported.nested
+    return (untold or reported.run.ended) and not reported.failures
+
+
 _reporter: Reporter | None = None
+
+
+def settle() -> None:
+    """What the loops of this program have to say is said; where there are none this costs nothing."""
+    if _reporter is not None:
+        _reporter.settle()
 
 
 def reporter() -> Reporter:

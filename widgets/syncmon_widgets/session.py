@@ -63,10 +63,12 @@ class Session:
 
     def tasks(self) -> TaskList:
         """All tasks."""
+        _settle()
         return TaskList(Task(self.backend, view.task_id) for view in self.backend.tasks())
 
     def task(self, task_id: str) -> Task:
         """The task with this id; raises TaskNotFound."""
+        _settle()
         self.backend.task(task_id)
         return Task(self.backend, task_id)
 
@@ -132,6 +134,12 @@ def open_line() -> Backend:
         return _answering(given)
     found, _, _ = _find()
     return found or _direct(DEFAULT)
+
+
+def _settle() -> None:
+    """A loop of this program that has just begun, or ended, is seen as such."""
+    if (reporting := sys.modules.get("syncmon_widgets.reporter")) is not None:
+        reporting.settle()
 
 
 def _find() -> tuple[Backend | None, list[str], bool]:
