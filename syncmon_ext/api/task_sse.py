@@ -207,7 +207,7 @@ class StreamHandler(_StreamHandler):
         """Send the events of many tasks."""
         self.check_query("logs", repeated="task")
         named = self.text_queries("task")
-        logs = self.text_query("logs")
+        logs = self.text_query("logs") or None  # empty: no task is named
         if len(named) > MOST_TASKS:
             raise InvalidRequest(f"{len(named):,} tasks are named", hint=f"at most {MOST_TASKS:,}")
         services = await self.services()

@@ -81,6 +81,7 @@ TRANSITIONS: Final = MappingProxyType(
         },
         _S.PAUSED: {_A.START: _S.RUNNING, _A.STOP: _S.STOPPING},
         _S.STOPPING: {
+            _A.STOP: _S.STOPPING,  # two people press it: the second is right as well
             _A.DRAINED: _S.STOPPED,
             _A.FAIL: _S.FAILED,
             _A.TAKE_OVER: _S.STOPPING,
@@ -116,5 +117,7 @@ def next_state(state: State, action: Action) -> State | None:
 
 
 def allowed(state: State) -> tuple[Action, ...]:
-    """The commands a person may give in ``state``, in a fixed order."""
-    return tuple(a for a in Action if a in COMMANDS and a in TRANSITIONS[state])
+    """The commands that change something in ``state``, in a fixed order."""
+    return tuple(
+        a for a in Action if a in COMMANDS and TRANSITIONS[state].get(a, state) is not state
+    )

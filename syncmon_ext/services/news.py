@@ -38,6 +38,13 @@ class TaskNews(msgspec.Struct, frozen=True, kw_only=True):
     seq: int  # the position before ``page``
 
 
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """All tasks by id; ``error`` tells one fault of the configuration from another and from none."""
+
+    tasks: dict[str, Task] = {}
+    error: str = ""
+
+
 class News:
     """Reads what streams send. All methods block and are called from one thread."""
 
@@ -60,9 +67,13 @@ class News:
         with self._store.read() as connection:
             return tasks.positions(connection)
 
-    def tasks(self) -> dict[str, Task]:
-        """All tasks by id."""
-        return {task.task_id: task for task in self._catalog.tasks()}
+    def listing(self) -> Listing:
+        """All tasks, and what is wrong with their file."""
+        error = self._catalog.configuration_error
+        return Listing(
+            tasks={task.task_id: task for task in self._catalog.tasks()},
+            error="" if error is None else f"{error.code}\n{error.message}\n{error.hint}",
+        )
 
     def read(self, task: Task, before: ProgressText | None, after: int | None) -> TaskNews:
         """The progress of a task and its entries behind ``after``; None: behind the newest.

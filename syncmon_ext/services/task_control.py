@@ -268,6 +268,8 @@ class TaskControl:
             new = next_state(state, action)
             if run is None or new is None:
                 raise _wrong_state(task_id, state, action)
+            if new is state:
+                return self._progress(task)  # somebody asked for it already
             # The program of a loop hears the command itself, also while it is paused.
             had_worker = state in (State.RUNNING, State.PAUSING) or run.spec is None
             if run.spec is None and state is State.FAILED:  # nothing is left that could drain

@@ -17,7 +17,7 @@ from syncmon_ext.model.errors import StoreUnavailable, SyncmonError
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Task
 from syncmon_ext.services import sse_position
-from syncmon_ext.services.news import News, Page
+from syncmon_ext.services.news import Listing, News, Page
 from syncmon_ext.services.progress_text import ProgressText
 from syncmon_ext.services.sse_channel import Channel, Feed, Reader, Scope
 from syncmon_ext.services.sse_client import Client, Lack, Sink
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class TaskEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of the event ``tasks``."""
+    """The data of the event ``tasks``; all empty where the configuration broke or was mended."""
 
     made: list[str]
     changed: list[str]
@@ -76,7 +76,7 @@ class TaskSse:
         self._feeds: dict[str, Feed] = {}
         self._published: dict[str, ProgressText] = {}
         self._pushed: dict[str, Push] = {}
-        self._tasks: dict[str, Task] = {}
+        self._listing = Listing()
         self._positions: dict[str, TaskPosition] = {}
         self._asked: list[asyncio.Future[None]] = []
         self._loop_task: asyncio.Task[None] | None = None
@@ -89,6 +89,10 @@ class TaskSse:
         self._wholes: dict[str, asyncio.Future[bytes]] = {}
         self._reader = Reader(page=self._page, progress=self._whole)
         self._closed = False
+
+    @property
+    def _tasks(self) -> dict[str, Task]:
+        return self._listing.tasks
 
     # -- clients -------------------------------------------------------------------------------
 
@@ -344,13 +348,15 @@ class TaskSse:
         )
 
     async def _list(self) -> None:
-        tasks = await self._read(self._news.tasks)
-        old, self._tasks = self._tasks, tasks
-        listing = sse_position.digest((repr(tasks[task_id]) for task_id in sorted(tasks)), 4)
+        before, self._listing = self._listing, await self._read(self._news.listing)
+        old, tasks = before.tasks, self._tasks
+        listing = sse_position.digest(
+            [*(repr(tasks[task_id]) for task_id in sorted(tasks)), self._listing.error], 4
+        )
         nobody_knew = not any(channel.listing for channel in self._channels.values())
         for channel in self._channels.values():
             channel.listing = listing
-        if nobody_knew or tasks == old:
+        if nobody_knew or before == self._listing:
             return
         events = TaskEvents(
             made=sorted(tasks.keys() - old.keys()),

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import pytest
 
 from syncmon_ext.model.state import State
 from tests.api.conftest import make_server
@@ -25,11 +24,17 @@ def at_once(client: httpx.Client, *paths: str) -> list[int]:
         return [answer.status_code for answer in pool.map(client.post, paths)]
 
 
-@pytest.mark.parametrize("command", ["pause", "stop"])
-def test_one_of_many_equal_commands_wins(client: httpx.Client, run_of: RunOf, command: str) -> None:
+def test_one_of_many_pauses_wins(client: httpx.Client, run_of: RunOf) -> None:
     run = run_of()
-    found = at_once(client, *[f"tasks/{run.task_id}/{command}"] * AT_ONCE)
+    found = at_once(client, *[f"tasks/{run.task_id}/pause"] * AT_ONCE)
     assert sorted(found) == [202] + [409] * (AT_ONCE - 1)
+
+
+def test_many_stops_are_one(client: httpx.Client, run_of: RunOf) -> None:
+    run = run_of()
+    assert at_once(client, *[f"tasks/{run.task_id}/stop"] * AT_ONCE) == [202] * AT_ONCE
+    logs = client.get(f"tasks/{run.task_id}/logs").json()["logs"]
+    assert [entry["message"] for entry in logs].count("stop was asked for") == 1
 
 
 def test_pause_and_stop_at_once_leave_the_stop(client: httpx.Client, run_of: RunOf) -> None:

@@ -299,6 +299,38 @@ def test_stream_of_all_tasks_tells_of_tasks_that_come_and_go(
         client.delete("tasks/made-meanwhile")
 
 
+def test_open_stream_tells_that_the_configuration_broke_and_was_mended(tmp_path: Path) -> None:
+    with make_server(tmp_path) as server, server.client() as client:
+        with opened(client, "stream") as reader:
+            reader.next("progress")
+            written = tmp_path / "syncmon.toml"
+            good = written.read_text()
+            written.write_text(good + "[tasks.nightly\n")
+            event = reader.next("tasks")
+            assert event.data == {"made": [], "changed": [], "removed": []}
+            error = client.get("tasks").json()["configuration_error"]
+            assert str(written) in error["message"]
+            written.write_text(good)
+            reader.next("tasks")
+            assert client.get("tasks").json()["configuration_error"] is None
+            written.write_text(good + "[tasks.nightly\n")
+            reader.next("tasks")
+        written.write_text(good)
+        with opened(client, "stream", reader.last_id) as reader:
+            assert reader.next().name == "tasks", "it was mended while the client was away"
+
+
+def test_stream_whose_log_is_named_by_nothing_carries_all(
+    client: httpx.Client, run_of: RunOf
+) -> None:
+    one, other = run_of(), run_of()
+    one.write("first")
+    other.write("second")
+    with opened(client, f"stream?task={one.task_id}&task={other.task_id}&logs=") as reader:
+        assert reader.response.status_code == 200
+        reader.until(lambda found: {e["message"] for e in entries(found)} >= {"first", "second"})
+
+
 def test_log_of_one_task_alone(client: httpx.Client, run_of: RunOf) -> None:
     loud, quiet = run_of(), run_of()
     with opened(client, f"stream?task={quiet.task_id}&logs={loud.task_id}") as reader:

@@ -91,6 +91,35 @@ def test_stop_leaves_unfinished_tables_as_they_were(route: str, tmp_path: Path) 
         it.assert_equal()
 
 
+def test_second_stop_is_acknowledged_and_changes_nothing(tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-sqlite", throttle=SLOW) as it:
+        under_way(it)
+        it.signal_worker(signal.SIGSTOP)  # so that the stop lasts until both have asked
+        assert it.control.stop("nightly").state is State.STOPPING
+        before = it.messages()
+        assert it.control.stop("nightly").state is State.STOPPING
+        assert it.messages() == before
+        with pytest.raises(WrongState, match="is stopping: it cannot pause") as caught:
+            it.control.pause("nightly")
+        assert caught.value.hint == "it can: nothing until that is done"
+        it.signal_worker(signal.SIGCONT)
+        it.until(lambda: it.progress().state is State.STOPPED, 10)
+        with pytest.raises(WrongState, match="is stopped: it cannot stop"):
+            it.control.stop("nightly")
+
+
+def test_second_pause_is_refused_as_the_first_is_on_its_way(tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-sqlite", throttle=SLOW) as it:
+        under_way(it)
+        it.signal_worker(signal.SIGSTOP)
+        assert it.control.pause("nightly").state is State.PAUSING
+        with pytest.raises(WrongState, match="is pausing: it cannot pause") as caught:
+            it.control.pause("nightly")
+        assert caught.value.hint == "it can: stop"
+        it.signal_worker(signal.SIGCONT)
+        it.until(lambda: it.progress().state is State.PAUSED, 10)
+
+
 def test_stop_of_a_paused_run_clears_the_target(tmp_path: Path) -> None:
     with rig(tmp_path, "sqlite-sqlite", throttle=SLOW) as it:
         under_way(it)

@@ -33,6 +33,7 @@ EXPECTED = {
     ("running", "stop"): "stopping",
     ("pausing", "stop"): "stopping",
     ("paused", "stop"): "stopping",
+    ("stopping", "stop"): "stopping",
     ("failed", "stop"): "stopping",
     ("interrupted", "stop"): "stopping",
     ("running", "drained"): "paused",
@@ -59,7 +60,14 @@ def test_every_pair_of_state_and_action_leads_where_it_must(state: State, action
 
 def test_commands_of_a_state_are_those_that_lead_somewhere() -> None:
     for state in State:
-        assert set(allowed(state)) == {a for a in COMMANDS if next_state(state, a) is not None}
+        leads = {a for a in COMMANDS if next_state(state, a) not in (None, state)}
+        assert set(allowed(state)) == leads
+
+
+def test_stop_is_refused_where_nothing_runs_alone() -> None:
+    refused = {state for state in State if next_state(state, Action.STOP) is None}
+    assert refused == {State.IDLE, State.STOPPED, State.COMPLETED}
+    assert {s for s in State if next_state(s, Action.PAUSE)} == {State.RUNNING, State.INTERRUPTED}
 
 
 def test_every_state_can_be_reached_and_left() -> None:
