@@ -14,6 +14,7 @@ from syncmon_ext.model import words
 from syncmon_ext.model.log import LogEntry, clean_message
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ACTIVE, State, UnitState
+from syncmon_ext.model.task import Kind
 from syncmon_ext.model.unit import UnitRuntime
 
 OVERALL_CELLS: Final = 36
@@ -66,6 +67,9 @@ def picture(
         parts.append(Text(f"✕ {clean_message(progress.error)}", "red"))
         if progress.hint:
             parts.append(Text(f"  {clean_message(progress.hint)}", "dim"))
+    if progress.kind is Kind.LOOP:  # its one unit says nothing more, its note does
+        note = clean_message(progress.current_table or "")
+        return Group(*parts, *([Text(note, "dim")] if note else []))
     shown = _shown(progress.units, lines - HEAD_LINES)
     if progress.total_tables:
         parts.append(Text(f"{words.plural(progress.total_tables, 'table')}: {counts(progress)}"))
@@ -114,23 +118,19 @@ def plain_log_line(entry: LogEntry) -> str:
 def progress_line(progress: Progress) -> str:
     """All that matters in one line."""
     look = words.STATE_LOOK[progress.state]
-    rows = words.rows_of(
-        progress.rows_committed, progress.rows_total, progress.rows_total_is_estimate
-    )
-    parts = [words.percent(progress.overall_progress), rows, *words.facts(progress)]
+    parts = [words.percent(progress.overall_progress), words.amount(progress)]
+    parts += words.facts(progress)
     return f"{look.icon} {look.word}  " + "  ".join(part for part in parts if part)
 
 
 def _overall(progress: Progress) -> Text:
-    rows = words.rows_of(
-        progress.rows_committed, progress.rows_total, progress.rows_total_is_estimate
-    )
     idle = progress.state is State.IDLE
     value = 0.0 if idle else progress.overall_progress
     style = words.STATE_LOOK[progress.state].style
     text = Text(_bar(value, OVERALL_CELLS, progress, moving=progress.state in ACTIVE), style)
     return text.append(
-        f"  {words.percent(value):>5}   {'not started' if idle else rows}", "default"
+        f"  {words.percent(value):>5}   {'not started' if idle else words.amount(progress)}",
+        "default",
     )
 
 
@@ -176,7 +176,7 @@ def _unit_count(unit: UnitRuntime, waiting: bool) -> str:
         return words.plural(unit.rows_committed, "row")
     if waiting and unit.rows_total is None:
         return ""
-    return words.rows_of(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate)
+    return words.count_of(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate)
 
 
 def _unit_name(unit: UnitRuntime) -> str:

@@ -138,13 +138,7 @@ def _list(found: Sequence[Progress]) -> RenderableType:
             Text(f"{look.icon} {look.word}", look.style),
             Text(clean_message(progress.task_id), "bold"),
             Text("" if idle else words.percent(progress.overall_progress)),
-            Text(
-                "not started"
-                if idle
-                else words.rows_of(
-                    progress.rows_committed, progress.rows_total, progress.rows_total_is_estimate
-                )
-            ),
+            Text("not started" if idle else words.amount(progress)),
             Text("" if idle else "  ·  ".join(words.facts(progress)), "dim"),
         )
         if progress.error:

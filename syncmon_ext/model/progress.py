@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.task import Kind
 from syncmon_ext.model.unit import UnitRuntime
 
 BEFORE_LAST_SWAP = 99.9  # percent: 100 is said only when the last row is in place
@@ -16,8 +17,9 @@ BEFORE_LAST_SWAP = 99.9  # percent: 100 is said only when the last row is in pla
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a task and how far its newest run is.
 
-    Counts are rows committed in the target, never more. Percentages are 0-100, None where the total is
-    unknown; ``speed`` is rows/s, ``speed_bytes`` bytes/s; ``_seconds`` are seconds.
+    Counts are rows committed in the target, never more; of a loop, iterations done. Percentages are
+    0-100, None where the total is unknown; ``speed`` is rows/s, ``speed_bytes`` bytes/s; ``_seconds``
+    are seconds.
     """
 
     task_id: str
@@ -51,6 +53,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None
     units: list[UnitRuntime]
     units_partial: bool = False
+    kind: Kind = Kind.COPY
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.task import Kind
 
 
 class Look(NamedTuple):
@@ -85,12 +86,23 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{math.floor(value)} %"
 
 
-def rows_of(committed: int, total: int | None, is_estimate: bool) -> str:
+def noun(kind: Kind) -> str:
+    """What a task of this kind counts."""
+    return "iteration" if kind is Kind.LOOP else "row"
+
+
+def count_of(done: int, total: int | None, is_estimate: bool, noun: str = "row") -> str:
     """``212,340 of about 336,776 rows``; without the total where it is unknown."""
     if total is None:
-        return plural(committed, "row")
+        return plural(done, noun)
     about = "about " if is_estimate else ""
-    return f"{count(committed)} of {about}{plural(total, 'row')}"
+    return f"{count(done)} of {about}{plural(total, noun)}"
+
+
+def amount(progress: Progress) -> str:
+    """How much is done: rows of a copy, iterations of a loop."""
+    total, is_estimate = progress.rows_total, progress.rows_total_is_estimate
+    return count_of(progress.rows_committed, total, is_estimate, noun(progress.kind))
 
 
 def duration(seconds: float) -> str:
@@ -150,7 +162,9 @@ def facts(progress: Progress) -> list[str]:
     running = progress.state in (State.RUNNING, State.PAUSING)
     stalled = progress.state is State.RUNNING and progress.stalled_seconds > 0
     found = [
-        f"{short(progress.speed)} rows/s" if running and progress.speed is not None else "",
+        f"{short(progress.speed)} {noun(progress.kind)}s/s"
+        if running and progress.speed is not None
+        else "",
         time_left(progress) if running and not stalled else "",
         duration(progress.elapsed_seconds) if progress.elapsed_seconds else "",
         f"limited by {progress.limited_by}" if running and progress.limited_by else "",

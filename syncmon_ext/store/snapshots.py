@@ -58,6 +58,7 @@ def idle_progress(task: Task) -> Progress:
         error=None,
         hint=None,
         units=units,
+        kind=task.kind,
     )
 
 
@@ -92,6 +93,7 @@ def run_progress(
         state=State(row.state),
         units=units,
         units_partial=not whole,
+        kind=task.kind,
         **values,
     )
 
@@ -131,6 +133,7 @@ def progress_of_runs(connection: Connection, tasks: Mapping[str, Task]) -> dict[
                 state=State(row.state),
                 units=[],
                 units_partial=True,
+                kind=tasks[row.run_id].kind,
                 **{field.name: getattr(row, field.name) for field in _RUN_FIELDS},
             )
     return found

@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 
 from syncmon_ext.cli import bars
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.model.task import Task, TaskSpec
+from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.store.snapshots import idle_progress
 
 IDLE = idle_progress(
@@ -60,6 +60,15 @@ def test_many_tables_fit_and_the_urgent_ones_are_shown() -> None:
     assert any("●" in line and "t199" in line for line in lines)
     assert any("200 tables: 198 done, 1 running, 1 failed" in line for line in lines)
     assert any("and 183 more" in line for line in lines)
+
+
+def test_loop_has_a_note_and_no_tables() -> None:
+    loop = replace(IDLE, kind=Kind.LOOP, state=State.RUNNING, rows_committed=3, rows_total=40)
+    loop = replace(loop, total_tables=1, current_table="epoch 2")
+    text = "\n".join(text_of(bars.picture(loop, "")))
+    assert "3 of 40 iterations" in text
+    assert text.endswith("epoch 2")
+    assert "table" not in text
 
 
 def test_names_and_errors_cannot_steer_the_terminal() -> None:

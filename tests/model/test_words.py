@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from syncmon_ext.model import words
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.model.task import Task, TaskSpec
+from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.store.snapshots import idle_progress
 
 IDLE = idle_progress(
@@ -95,9 +95,18 @@ def test_percent_is_rounded_down() -> None:
 
 
 def test_estimates_look_like_estimates() -> None:
-    assert words.rows_of(212_340, 336_776, True) == "212,340 of about 336,776 rows"
-    assert words.rows_of(1, 1, False) == "1 of 1 row"
-    assert words.rows_of(5, None, True) == "5 rows"
+    assert words.count_of(212_340, 336_776, True) == "212,340 of about 336,776 rows"
+    assert words.count_of(1, 1, False) == "1 of 1 row"
+    assert words.count_of(5, None, True) == "5 rows"
+
+
+def test_loop_counts_iterations() -> None:
+    loop = replace(
+        IDLE, kind=Kind.LOOP, state=State.RUNNING, rows_committed=1_200, rows_total=5_000, speed=1.0
+    )
+    assert words.amount(loop) == "1,200 of 5,000 iterations"
+    assert words.facts(loop) == ["1 iterations/s"]
+    assert words.amount(replace(loop, kind=Kind.COPY)) == "1,200 of 5,000 rows"
 
 
 def test_stall_says_since_when_and_what_is_waited_for() -> None:

@@ -103,7 +103,7 @@ def test_progress_comes_back_as_the_worker_wrote_it(store: Store) -> None:
 
 def test_every_field_of_the_progress_is_covered_by_this_test() -> None:
     known = {"task_id", "run_id", "name", "state", "started_at", "finished_at", "updated_at"}
-    known |= {"error", "hint", "units", "units_partial"}
+    known |= {"error", "hint", "kind", "units", "units_partial"}
     assert known | set(FIGURES) == set(Progress.__struct_fields__)
 
 

@@ -40,6 +40,7 @@ def test_plot_draws_each_run(task: Task, tmp_path: Path) -> None:
     ends = [(line.get_xdata()[0], line.get_ydata()[0], line.get_ydata()[-1]) for line in rows.lines]
     assert ends == [(0.0, 0.0, 30.0), (0.0, 0.0, 60.0)]
     assert len(speed.lines) == 2
+    assert (rows.get_ylabel(), speed.get_ylabel()) == ("iterations", "iterations/s")
     assert drawn._repr_png_().startswith(b"\x89PNG")
     drawn.savefig(tmp_path / "history.png")
     assert (tmp_path / "history.png").stat().st_size > 10_000

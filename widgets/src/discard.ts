@@ -11,7 +11,7 @@ export interface Discard {
 }
 
 export function discardedByStop(task: Task | undefined, progress: Progress): Discard {
-  if (task?.kind === "loop") {
+  if (progress.kind === "loop") {
     return {
       lost: "The loop ends at its next step.",
       kept: "Its last progress, its log and its history stay.",

@@ -32,10 +32,11 @@ test.each([
 test("counts have thousands separators, estimates say so", () => {
   expect(format.count(336_776)).toBe("336,776");
   expect(format.total(336_776, true)).toBe("about 336,776");
-  expect(format.rowsOf(212_340, 336_776, false)).toBe("212,340 of 336,776 rows");
-  expect(format.rowsOf(212_340, 336_776, true)).toBe("212,340 of about 336,776 rows");
-  expect(format.rowsOf(212_340, null, false)).toBe("212,340 rows");
-  expect(format.rowsOf(1, null, false)).toBe("1 row");
+  expect(format.countOf(212_340, 336_776, false)).toBe("212,340 of 336,776 rows");
+  expect(format.countOf(212_340, 336_776, true)).toBe("212,340 of about 336,776 rows");
+  expect(format.countOf(212_340, null, false)).toBe("212,340 rows");
+  expect(format.countOf(1, null, false)).toBe("1 row");
+  expect(format.countOf(3, 40, false, "iteration")).toBe("3 of 40 iterations");
   expect(format.plural(1, "table")).toBe("1 table");
   expect(format.plural(1200, "table")).toBe("1,200 tables");
 });

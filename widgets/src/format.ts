@@ -68,10 +68,19 @@ export function total(value: number, isEstimate: boolean): string {
 }
 
 /** "212,340 of about 336,776 rows"; without the total where it is unknown. */
-export function rowsOf(committed: number, rowsTotal: number | null, isEstimate: boolean): string {
-  if (rowsTotal === null) return `${count(committed)} ${committed === 1 ? "row" : "rows"}`;
-  const rows = rowsTotal === 1 ? "row" : "rows";
-  return `${count(committed)} of ${total(rowsTotal, isEstimate)} ${rows}`;
+export function countOf(
+  done: number,
+  all: number | null,
+  isEstimate: boolean,
+  noun = "row",
+): string {
+  if (all === null) return plural(done, noun);
+  return `${count(done)} of ${total(all, isEstimate)} ${noun}${all === 1 ? "" : "s"}`;
+}
+
+/** "41.2 k rows/s". */
+export function rate(value: number, noun = "row"): string {
+  return `${short(value)} ${noun}s/s`;
 }
 
 /** "1 min 52 s", "3 h 05 min", "2 d 4 h": two units at most. */

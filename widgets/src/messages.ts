@@ -12,6 +12,8 @@ export type TaskState =
   | "failed"
   | "interrupted";
 
+export type TaskKind = "copy" | "loop";
+
 export type UnitState =
   | "pending"
   | "running"
@@ -78,6 +80,7 @@ export interface Progress {
   hint: string | null;
   units: UnitProgress[];
   units_partial: boolean;
+  kind: TaskKind;
 }
 
 export interface LogEntry {
@@ -105,7 +108,7 @@ export interface TaskSpec {
 
 export interface Task {
   task_id: string;
-  kind: "copy" | "loop";
+  kind: TaskKind;
   name: string;
   origin: string;
   spec: TaskSpec | null;

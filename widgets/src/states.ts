@@ -1,6 +1,6 @@
 // The states: icon, word and colour of each, and what a person may do in it.
 
-import type { Level, Progress, Task, TaskState, UnitState } from "./messages";
+import type { Level, Progress, TaskState, UnitState } from "./messages";
 
 export type Command = "start" | "pause" | "stop";
 /** The colour families of the style sheet. */
@@ -49,9 +49,9 @@ const COMMANDS: Readonly<Record<TaskState, readonly Command[]>> = {
 const ACTIVE: ReadonlySet<TaskState> = new Set(["running", "pausing", "stopping", "interrupted"]);
 const RESUMABLE: ReadonlySet<TaskState> = new Set(["paused", "failed", "interrupted"]);
 
-export function allowed(task: Task | undefined, state: TaskState): readonly Command[] {
+export function allowed({ kind, state }: Progress): readonly Command[] {
   // A loop lives in its kernel: it can go on after a pause, nothing here can begin it.
-  if (task?.kind === "loop" && state !== "paused") {
+  if (kind === "loop" && state !== "paused") {
     return COMMANDS[state].filter((command) => command !== "start");
   }
   return COMMANDS[state];
@@ -65,6 +65,11 @@ export function isActive(state: TaskState): boolean {
 /** Whether start goes on from the checkpoints, instead of beginning a run. */
 export function isResumable(state: TaskState): boolean {
   return RESUMABLE.has(state);
+}
+
+/** What a task counts. */
+export function nounOf({ kind }: Progress): string {
+  return kind === "loop" ? "iteration" : "row";
 }
 
 export function isStalled({ state, stalled_seconds }: Progress): boolean {

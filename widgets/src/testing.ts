@@ -59,6 +59,7 @@ export function progress(taskId: string, parts: Partial<Progress> = {}): Progres
     hint: null,
     units: [],
     units_partial: false,
+    kind: "copy",
     ...parts,
   };
 }

@@ -93,7 +93,7 @@ class PlannedColumn(msgspec.Struct, frozen=True, kw_only=True):
 def progress_frame(progress: Progress) -> TaskFrame:
     """One row, without the units."""
     return TaskFrame(
-        _frame(Progress, _rows(Progress, [progress]), leave=("units", "units_partial"))
+        _frame(Progress, _rows(Progress, [progress]), leave=("kind", "units", "units_partial"))
     )
 
 
@@ -112,9 +112,11 @@ def logs_frame(table: pa.Table) -> TaskFrame:
     return TaskFrame(_frame(LogEntry, table))
 
 
-def history_frame(table: pa.Table) -> HistoryFrame:
-    """A row for each sample, oldest first."""
-    return HistoryFrame(_frame(HistorySample, table))
+def history_frame(table: pa.Table, counts: str) -> HistoryFrame:
+    """A row for each sample, oldest first; ``counts`` names what is counted, for the drawing."""
+    frame = HistoryFrame(_frame(HistorySample, table))
+    frame.attrs["counts"] = counts
+    return frame
 
 
 def plan_frame(plan: Plan) -> TaskFrame:

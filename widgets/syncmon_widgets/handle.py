@@ -162,9 +162,11 @@ class Task:
 
     def history(self, run: str | None = None) -> HistoryFrame:
         """The progress samples of the run with this id, or of all runs; ``.plot()`` draws them."""
+        from syncmon_ext.model.words import noun
         from syncmon_widgets.frames import history_frame
 
-        return history_frame(self._backend.history(self.task_id, run))
+        counts = f"{noun(self._backend.progress(self.task_id).kind)}s"
+        return history_frame(self._backend.history(self.task_id, run), counts)
 
     # -- showing ---------------------------------------------------------------------------------
 

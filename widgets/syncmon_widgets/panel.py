@@ -166,15 +166,13 @@ def _unit_line(unit: UnitRuntime) -> str:
 def _amount(progress: Progress) -> str:
     if progress.run_id is None:
         return ""
-    return words.rows_of(
-        progress.rows_committed, progress.rows_total, progress.rows_total_is_estimate
-    )
+    return words.amount(progress)
 
 
 def _unit_amount(unit: UnitRuntime) -> str:
     if unit.started_at is None:
         return ""
-    return words.rows_of(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate)
+    return words.count_of(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate)
 
 
 def _way(view: TaskView) -> str:

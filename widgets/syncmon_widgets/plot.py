@@ -73,8 +73,9 @@ def draw(frame: pd.DataFrame) -> Any:
             speed_axis.fill_between(x, samples["speed"], color=colour, alpha=0.12, linewidth=0)
     task = frame["task_id"].iloc[0] if len(frame) else "no samples yet"
     rows_axis.set_title(task, loc="left", fontsize=11, fontweight="bold")
-    rows_axis.set_ylabel("rows committed")
-    speed_axis.set_ylabel("rows/s")
+    counts = frame.attrs.get("counts", "rows")
+    rows_axis.set_ylabel("rows committed" if counts == "rows" else counts)
+    speed_axis.set_ylabel(f"{counts}/s")
     speed_axis.set_xlabel(f"running time, {unit}")
     for axis in axes:
         axis.set_ylim(bottom=0)

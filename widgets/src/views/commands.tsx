@@ -22,7 +22,7 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
   const [question, setQuestion] = useState<Question | null>(null);
   const group = useKeptFocus<HTMLDivElement>();
   const { state, task_id: taskId } = progress;
-  const may = allowed(task, state);
+  const may = allowed(progress);
   const busy = pressed !== undefined || state === "pausing" || state === "stopping";
   const send = (command: Command) => {
     if (!busy || (command === "stop" && state === "pausing")) void monitor.command(taskId, command);
@@ -52,7 +52,7 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
     <div ref={group} class="sm-commands" role="group" aria-label="Control">
       {first && <Button {...first} />}
       {canStart && canPause && <Button {...pause} />}
-      {canStart && resumes && !compact && task?.kind !== "loop" && (
+      {canStart && resumes && !compact && progress.kind !== "loop" && (
         <Button
           name="fresh"
           busy={busy}

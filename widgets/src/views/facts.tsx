@@ -2,7 +2,7 @@
 
 import * as format from "../format";
 import type { HistorySample, Progress } from "../messages";
-import { isActive, isStalled } from "../states";
+import { isActive, isStalled, nounOf } from "../states";
 import { Sparkline } from "./chart";
 
 export function speedOf(sample: HistorySample): number | null {
@@ -18,12 +18,13 @@ export interface FactsProps {
 export function Facts({ progress, samples }: FactsProps) {
   const { speed, speed_bytes, elapsed_seconds, limited_by, consistency, state } = progress;
   const active = isActive(state);
+  const noun = nounOf(progress);
   const left = active && !isStalled(progress) ? leftWords(progress) : null;
   return (
     <ul class="sm-facts sm-dims" data-testid="facts">
       {active && speed !== null && (
-        <li data-testid="speed" title={`${format.count(speed)} rows/s`}>
-          {format.short(speed)} rows/s
+        <li data-testid="speed" title={`${format.count(speed)} ${noun}s/s`}>
+          {format.rate(speed, noun)}
           {samples && samples.length > 1 && <Sparkline samples={samples} measure={speedOf} />}
         </li>
       )}

@@ -47,7 +47,7 @@ export function sentence(task: Task | undefined, progress: Progress): string {
 }
 
 function what(task: Task | undefined, progress: Progress): string {
-  if (task?.kind === "loop") return "A loop that reports itself.";
+  if (progress.kind === "loop") return "A loop that reports itself.";
   const tables = format.plural(progress.total_tables || (task?.spec?.tables.length ?? 0), "table");
   if (!task?.spec) return `${tables}.`;
   const { source, target, mode } = task.spec;
@@ -57,6 +57,10 @@ function what(task: Task | undefined, progress: Progress): string {
 
 function howFar(progress: Progress): string {
   const { state, completed_tables: done, total_tables: all, failed_tables: failed } = progress;
+  if (progress.kind === "loop") {
+    const { current_table: note } = progress;
+    return note === null ? "" : `At ${note}.`;
+  }
   if (state === "idle" || all === 0) return "";
   const tables =
     done === all

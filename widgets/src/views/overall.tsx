@@ -2,15 +2,16 @@
 
 import * as format from "../format";
 import type { Progress } from "../messages";
-import { isActive } from "../states";
+import { isActive, nounOf } from "../states";
 import { Bar } from "./bar";
 
 export function Overall({ progress }: { progress: Progress }) {
   const { overall_progress, rows_committed, rows_total, rows_total_is_estimate } = progress;
+  const noun = nounOf(progress);
   const rows =
     progress.state === "completed"
-      ? format.plural(rows_committed, "row")
-      : format.rowsOf(rows_committed, rows_total, rows_total_is_estimate);
+      ? format.plural(rows_committed, noun)
+      : format.countOf(rows_committed, rows_total, rows_total_is_estimate, noun);
   const known = progress.state === "idle" ? 0 : overall_progress;
   return (
     <div class="sm-overall sm-dims">

@@ -87,19 +87,26 @@ export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
       )}
       <StallNotice progress={progress} />
       <WaitingNotice progress={progress} />
-      <div class="sm-fold">
-        <button
-          type="button"
-          class="sm-fold-button"
-          data-testid="fold-tables"
-          aria-expanded={open.tables}
-          onClick={() => setOpen({ ...open, tables: !open.tables })}
-        >
-          {open.tables ? "▾" : "▸"} {tablesWords(progress)}
-        </button>
-        {!open.tables && <Current progress={progress} />}
-      </div>
-      {open.tables && (
+      {progress.kind === "copy" && (
+        <div class="sm-fold">
+          <button
+            type="button"
+            class="sm-fold-button"
+            data-testid="fold-tables"
+            aria-expanded={open.tables}
+            onClick={() => setOpen({ ...open, tables: !open.tables })}
+          >
+            {open.tables ? "▾" : "▸"} {tablesWords(progress)}
+          </button>
+          {!open.tables && <Current progress={progress} />}
+        </div>
+      )}
+      {progress.kind === "loop" && progress.current_table !== null && (
+        <p class="sm-quiet sm-cut sm-note" data-testid="note" title={progress.current_table}>
+          {progress.current_table}
+        </p>
+      )}
+      {progress.kind === "copy" && open.tables && (
         <div class="sm-panel-tables">
           <Tables monitor={monitor} progress={progress} />
         </div>

@@ -115,7 +115,7 @@ function TablesHead() {
 function UnitRow({ unit, rowIndex }: { unit: UnitProgress; rowIndex: number }) {
   const moving = unit.state === "running" || unit.state === "swapping";
   const waiting = unit.state === "pending" && unit.progress === null;
-  const rows = format.rowsOf(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate);
+  const rows = format.countOf(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate);
   return (
     <div
       class="sm-row"

@@ -7,6 +7,7 @@ import type { Monitor } from "../monitor";
 import type { State } from "../state";
 import { Chart } from "./chart";
 import { Facts, speedOf } from "./facts";
+import { nounOf } from "../states";
 import { Header } from "./header";
 import { Log } from "./log";
 import { ErrorNotice, isStale, StaleNotice, StallNotice, WaitingNotice } from "./notices";
@@ -23,10 +24,12 @@ const TABS = [
   ["plan", "Plan"],
   ["runs", "Runs"],
 ] as const;
+// A loop has no tables, and nothing plans it.
+const LOOP_TABS = TABS.slice(3);
 
-const rowsOf = (sample: HistorySample) => sample.rows_committed;
-const rateWords = (value: number) => `${format.short(value)} rows/s`;
-const rowsWords = (value: number) => format.plural(value, "row");
+const doneOf = (sample: HistorySample) => sample.rows_committed;
+
+type Tab = (typeof TABS)[number][0];
 
 export interface TaskProps {
   monitor: Monitor;
@@ -35,7 +38,7 @@ export interface TaskProps {
 }
 
 export function Task({ monitor, state, taskId }: TaskProps) {
-  const [tab, setTab] = useState<(typeof TABS)[number][0]>("tables");
+  const [tab, setTab] = useState<Tab>("tables");
   const { connection, log, line, samples, pressed, refusals, selectError } = state;
   const task = taskOf(state, taskId);
   const progress = state.progress[taskId];
@@ -51,6 +54,9 @@ export function Task({ monitor, state, taskId }: TaskProps) {
       </main>
     );
   }
+  const noun = nounOf(progress);
+  const tabs = progress.kind === "loop" ? LOOP_TABS : TABS;
+  const shown = tabs.some(([name]) => name === tab) ? tab : "runs";
   const total = progress.rows_total_is_estimate ? null : progress.rows_total;
   return (
     <main class={`sm-task${isStale(connection) ? " sm-stale" : ""}`} data-testid="task">
@@ -81,24 +87,26 @@ export function Task({ monitor, state, taskId }: TaskProps) {
           title="Speed"
           samples={samples}
           measure={speedOf}
-          words={rateWords}
+          words={(value) => format.rate(value, noun)}
           level={null}
           testId="chart-speed"
         />
         <Chart
-          title="Rows committed"
+          title={progress.kind === "loop" ? "Iterations" : "Rows committed"}
           samples={samples}
-          measure={rowsOf}
-          words={rowsWords}
+          measure={doneOf}
+          words={(value) => format.plural(value, noun)}
           level={total}
           testId="chart-rows"
         />
       </div>
-      <Tabs tabs={TABS} current={tab} label="Views of the task" onChoose={setTab}>
-        {tab === "tables" && <Tables key={taskId} monitor={monitor} progress={progress} />}
-        {tab === "timeline" && <Timeline progress={progress} />}
-        {tab === "plan" && <Plan monitor={monitor} taskId={taskId} plan={state.plan} />}
-        {tab === "runs" && <Runs monitor={monitor} taskId={taskId} runs={state.runs} />}
+      <Tabs tabs={tabs} current={shown} label="Views of the task" onChoose={setTab}>
+        {shown === "tables" && <Tables key={taskId} monitor={monitor} progress={progress} />}
+        {shown === "timeline" && <Timeline progress={progress} />}
+        {shown === "plan" && <Plan monitor={monitor} taskId={taskId} plan={state.plan} />}
+        {shown === "runs" && (
+          <Runs monitor={monitor} taskId={taskId} kind={progress.kind} runs={state.runs} />
+        )}
       </Tabs>
       <Log key={taskId} monitor={monitor} taskId={taskId} log={log} line={line} />
     </main>

@@ -1,10 +1,10 @@
 // The widget in a cell: a task's panel and curve, above it a list where there are several.
 
-import { count, percent, short } from "../format";
+import { percent, plural, rate } from "../format";
 import { writePlace } from "../links";
 import type { Progress } from "../messages";
 import type { Monitor } from "../monitor";
-import { isActive } from "../states";
+import { isActive, nounOf } from "../states";
 import { Bar } from "./bar";
 import { Chart } from "./chart";
 import { speedOf } from "./facts";
@@ -12,8 +12,6 @@ import { useMonitorState } from "./hooks";
 import { ErrorNotice, StaleNotice } from "./notices";
 import { Panel } from "./panel";
 import { StateMark } from "./state_mark";
-
-const rateWords = (value: number) => `${short(value)} rows/s`;
 
 export interface WidgetProps {
   monitor: Monitor;
@@ -30,6 +28,8 @@ export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProp
   const { tasks, progress, selected, samples, connection, listError } = state;
   const listed = tasks?.map((task) => progress[task.task_id] ?? task.progress);
   const shown = listed ?? Object.values(progress);
+  const chosen = selected === null ? undefined : progress[selected];
+  const noun = chosen ? nounOf(chosen) : undefined;
   const place = selected === null ? "" : writePlace({ taskId: selected, line: null });
   return (
     <div class="sm-widget" data-testid="widget">
@@ -62,7 +62,7 @@ export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProp
           title="Speed"
           samples={samples}
           measure={speedOf}
-          words={rateWords}
+          words={(value) => rate(value, noun)}
           level={null}
           testId="chart-speed"
         />
@@ -98,11 +98,11 @@ function TaskButton({ progress, chosen, onChoose }: TaskButtonProps) {
         value={value}
         state={state}
         label={`Progress of ${name || taskId}`}
-        text={percent(value) || `${count(progress.rows_committed)} rows`}
+        text={percent(value) || plural(progress.rows_committed, nounOf(progress))}
       />
       <span class="sm-number">{percent(value)}</span>
       <span class="sm-number sm-quiet sm-widget-speed">
-        {isActive(state) && speed !== null ? rateWords(speed) : ""}
+        {isActive(state) && speed !== null ? rate(speed, nounOf(progress)) : ""}
       </span>
     </button>
   );
