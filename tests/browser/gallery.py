@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.store import runs, samples, units
+from syncmon_ext.model.task import Kind, Task
+from syncmon_ext.store import log, loops, runs, samples, tasks, units
+from syncmon_ext.store.columns import utc_now
+from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
+from syncmon_ext.sync.lease import this_process
 from tests.simulated import SimulatedRun
 
 FLIGHTS = ("airlines", "airports", "planes", "weather", "flights")
@@ -29,6 +34,7 @@ def make(store: Store) -> None:
     stalled(store)
     failed(store)
     many(store)
+    loop(store)
     odd(store)
 
 
@@ -145,6 +151,39 @@ def many(store: Store) -> None:
         run, completed_tables=110, rows_total=20_000, rows_committed=11_550, overall_progress=57.0
     )
     run.write(*(f"{name}: 100 rows copied, counts agree" for name in names[:110]))
+
+
+def loop(store: Store) -> None:
+    """A loop of a notebook, in its second epoch."""
+    done = {"rows_total": 5_000, "rows_committed": 1_200}
+    with store.write() as connection:
+        tasks.create_task(connection, Task(task_id="training", kind=Kind.LOOP, name="training"))
+        loops.begin(
+            connection,
+            task_id="training",
+            run_id="training-1",
+            name="training",
+            total=5_000,
+            owner=this_process(),
+            started_at=utc_now() - timedelta(seconds=30),
+        )
+        runs.update_run(
+            connection,
+            "training-1",
+            overall_progress=24.0,
+            speed=40.0,
+            eta_seconds=95.0,
+            eta_low_seconds=85.0,
+            eta_high_seconds=110.0,
+            elapsed_seconds=30.0,
+            current_table="epoch 2, loss 0.31",
+            current_table_progress=24.0,
+            **done,
+        )
+        values = {"progress": 24.0, "speed": 40.0, **done}
+        loops.change_unit(connection, "training", "training-1", **values)
+        entry = NewEntry(level=Level.INFO, message="started: 5,000 iterations")
+        log.append(connection, "training", "training-1", [entry])
 
 
 def odd(store: Store) -> None:

@@ -18,7 +18,7 @@ from tests.browser.site import Site
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-looks")]
 
 AXE = Path(__file__).parents[2] / "widgets" / "node_modules" / "axe-core" / "axe.min.js"
-TASKS = ("nightly", "stalled", "crm", "two-hundred", "odd")
+TASKS = ("nightly", "stalled", "crm", "two-hundred", "training", "odd")
 NARROW: ViewportSize = {"width": 390, "height": 800}
 # The folder that pictures are kept in, to be looked at.
 PICTURES = os.environ.get("SYNCMON_PICTURES")
@@ -210,6 +210,20 @@ def test_state_is_said_in_words_and_to_screen_readers(site: Site, open_page: Ope
     expect(part(page, "stall")).to_contain_text("Stalled since")
     expect(part(page, "stall")).to_contain_text("waiting for warehouse: a lock on orders")
     expect(part(page, "eta")).to_have_count(0)
+
+
+def test_loop_counts_iterations_and_has_no_tables(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site, "task=training")
+    expect(part(page, "rows")).to_have_text("1,200 of 5,000 iterations")
+    expect(part(page, "speed")).to_have_text("40 iterations/s")
+    expect(part(page, "sentence")).to_contain_text("At epoch 2, loss 0.31.")
+    expect(page.get_by_role("tab")).to_have_text(["Runs"])
+    expect(part(page, "run-training-1")).to_be_visible()
+    page.goto(f"{site.page_url}embed/training")
+    expect(part(page, "note")).to_have_text("epoch 2, loss 0.31")
+    expect(part(page, "fold-tables")).to_have_count(0)
+    assert " rows" not in part(page, "panel").inner_text()
+    picture(page, "panel-loop")
 
 
 def test_failed_table_shows_its_remedy(site: Site, open_page: OpenPage) -> None:
