@@ -85,7 +85,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mode: Mode = Mode.REPLACE
     name: str | None = None
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2  # chunks in flight
-    chunk_rows: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000  # upper bound
+    # Upper bound; None: what the pair of databases is best copied with.
+    chunk_rows: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
     direct: bool = False  # append without staging
     allow_lossy: list[str] = []  # "column" or "table.column"
     throttle: Throttle | None = None

@@ -29,6 +29,9 @@ CHUNK_SECONDS: Final = (
 )
 FIRST_ROWS: Final = 20_000  # before the pace is known
 LEAST_ROWS: Final = 100
+MOST_ROWS: Final = 100_000
+# SQLite holds no row of a chunk in memory, and a commit costs it as much as many rows.
+LARGEST_ROWS: Final = {"sqlite_sqlite": 10_000_000}
 WAIT_SHOWN_SECONDS: Final = 3.0  # a shorter wait is a database at work
 RECENT_CHUNKS: Final = 20
 WIDEST_RANGE: Final = 6.0
@@ -71,12 +74,17 @@ class Gauge:
         self._recent.append(result)
         self._last_commit = time.monotonic()
 
-    def chunk_rows(self, copy: UnitCopy, upper: int) -> int:
-        """How many rows the unit's next chunks should hold, so that each takes about two seconds."""
+    def chunk_rows(self, copy: UnitCopy, wanted: int | None) -> int:
+        """How many rows the unit's next chunks should hold, so that each takes about two seconds; no more
+        than ``wanted``, where a person has said so."""
+        throttle = self._recorder.throttle
+        held_back = throttle is not None and (throttle.rows or throttle.bytes)
+        if copy.at_once and copy.runtime.rows_total and wanted is None and not held_back:
+            return copy.runtime.rows_total
+        upper = wanted or LARGEST_ROWS.get(copy.plan.route, MOST_ROWS)
         rows = float(FIRST_ROWS)
         if copy.chunk_rate:
             rows = copy.chunk_rate * CHUNK_SECONDS
-        throttle = self._recorder.throttle
         if throttle and throttle.rows:
             rows = min(rows, throttle.rows / self.slots * CHUNK_SECONDS / 2)
         if throttle and throttle.bytes and copy.runtime.rows_committed:

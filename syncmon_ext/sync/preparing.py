@@ -22,12 +22,14 @@ from syncmon_ext.sync import (
     ranges,
     rejects,
     staging,
+    transfer,
     unit_row,
     window,
 )
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
+from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import relation, shown
@@ -82,6 +84,7 @@ def prepare(
             restarted=restarted,
             window=row.window,
             warnings=warnings,
+            at_once=isinstance(origin, SqliteSession) and transfer.expected(origin, unit),
         )
 
 
@@ -150,4 +153,10 @@ def _total(session: AnySession, unit: UnitPlan, upper: KeyValue | None) -> int |
         return None
     bind = ranges.Binder()
     where = ranges.where(unit, None, upper, bind)
+    if (
+        not unit.where
+        and unit.window is None
+        and transfer.reaches_end(session, "main", unit, upper)
+    ):
+        where, bind.values = "", []  # counted by pages, not by keys
     return int(session.execute(f"SELECT count(*) FROM {table}{where}", bind.values)[0][0])

@@ -22,6 +22,7 @@ class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
     restarted: bool = False  # rows of an earlier attempt were dropped: their order is gone
     window: Window | None = None  # what the unit reads, where it is incremental
     warnings: list[str] = []  # what was found at the beginning
+    at_once: bool = False  # the whole table is best moved as one chunk
 
 
 class SwapResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildDied, ChildPool
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.results import SwapResult, UnitMark
+from syncmon_ext.sync.throttle import ChunkTooLarge
 from syncmon_ext.sync.unit_copy import Gap, UnitCopy
 
 BEAT_SECONDS: Final = 0.1
@@ -427,6 +428,9 @@ class Scheduler:
                 copy.ready.appendleft(chunk)  # its checkpoint tells whether it was committed
             else:
                 copy.ask_again()
+        except ChunkTooLarge:
+            if chunk is not None:
+                copy.gaps.appendleft((chunk.low, chunk.high))
         except SnapshotLost:
             self._snapshot_lost = True
             if chunk is not None:

@@ -127,7 +127,7 @@ def build_indexes(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
         elif unit.swap != "move" and not _indexed(session, unit, table):
             _build_postgresql(session, unit, table)
     elif unit.swap not in ("move", "rename"):
-        _build_sqlite(session, unit, table)
+        build_sqlite(session, unit, table)
 
 
 def _indexed(session: PostgresSession, unit: UnitPlan, table: str) -> bool:
@@ -195,7 +195,8 @@ def _rebuild_postgresql(session: PostgresSession, unit: UnitPlan, table: str) ->
             session.change(f"{before} {ident(provisional)} ON {name} {after}")
 
 
-def _build_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
+def build_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
+    """Make the indexes of ``table`` that its own statement does not make, unless they are there."""
     made = session.execute("SELECT count(*) FROM pragma_index_list(?) WHERE origin = 'c'", (table,))
     if made[0][0]:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from syncmon_ext.model.errors import DatabaseUnavailable
+from syncmon_ext.model.errors import DatabaseUnavailable, SyncmonError
 
 
 class Pace(Protocol):
@@ -19,6 +19,13 @@ class PaceChanged(DatabaseUnavailable):
     """A bound came while a statement ran that cannot be held back: the chunk is begun again, bounded."""
 
     code = "pace_changed"
+
+
+class ChunkTooLarge(SyncmonError):
+    """A bound came while a whole table was moved at once: its range is to be cut into chunks that can be
+    held back."""
+
+    code = "chunk_too_large"
 
 
 _pace: Pace | None = None

@@ -49,6 +49,7 @@ class UnitCopy:
         self.in_flight: list[Chunk] = []
         self.pace = Pace()
         self.chunk_rate: float | None = None  # rows/s of one chunk while it is copied
+        self.at_once = False  # the table is moved as one chunk where nothing speaks against it
         self.repairs = 0  # rounds in which chunks were copied again since their content differed
         self._uncounted = False  # a chunk came without a row count
 
@@ -87,6 +88,7 @@ class UnitCopy:
         self.plan = msgspec.structs.replace(self.plan, window=mark.window)
         self.gaps = deque(gaps(mark))
         self.swapped = mark.swapped
+        self.at_once = mark.at_once
         rows = sum(chunk.rows or 0 for chunk in mark.committed)
         self.change(
             rows_committed=mark.rows_swapped or rows if mark.swapped else rows,

@@ -47,6 +47,13 @@ def selection(session: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk)
     return Selection(rows=rows, clause=f"{table}{where}", values=bind.values)
 
 
+def all_rows(session: SqliteSession, schema: str, unit: UnitPlan) -> Selection:
+    """The table with every row that it has."""
+    table = f"{ident(schema)}.{ident(unit.source_table)}"
+    rows = session.execute(f"SELECT count(*) FROM {table}")[0][0]
+    return Selection(rows=rows, clause=table, values=[])
+
+
 def _rowid(session: SqliteSession, schema: str, table: str) -> str | None:
     """The name that the table's own row numbers go by; None where it has none."""
     found = session.execute(

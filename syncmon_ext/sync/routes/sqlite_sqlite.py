@@ -1,4 +1,4 @@
-"""SQLite to SQLite: the source attached read-only, one INSERT … SELECT per chunk."""
+"""SQLite to SQLite: the source attached read-only, one INSERT … SELECT per chunk or whole table."""
 # ruff: noqa: S608  # names are quoted by sync.quoting; values are bound
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import DatabaseUnavailable
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import engine_url, throttle
+from syncmon_ext.sync import engine_url, throttle, transfer
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
-from syncmon_ext.sync.routes.sqlite_source import selection
+from syncmon_ext.sync.routes.sqlite_source import all_rows, selection
 
 _ATTACHED: Final = "source"
 SLICE_ROWS: Final = 10_000
@@ -58,17 +58,24 @@ def _attach(source: Connection, target: SqliteSession) -> str:
 def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
     names = columns(column.name for column in unit.copied)
     started = time.perf_counter()
-    chosen = selection(target, schema, unit, chunk)
+    pacer = throttle.Pacer()
+    whole = None if pacer.bounded else transfer.prepared(target, schema, unit, chunk, table)
+    # A whole table is counted by its pages; a range of it by its keys.
+    chosen = all_rows(target, schema, unit) if whole else selection(target, schema, unit, chunk)
     counted = time.perf_counter()
     fault_point("chunk.read")
     pages = _pages(target)
     into = f"INSERT INTO main.{ident(table)} ({names})"
     select = f"SELECT {names} FROM {chosen.clause}"
-    pacer = throttle.Pacer()
-    if pacer.bounded:
+    if pacer.bounded and not whole:
         rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer)
     else:
-        rows = _at_once(target, f"{into} {select}", chosen.values, pacer)
+        try:
+            rows = _at_once(target, whole or f"{into} {select}", chosen.values, pacer)
+        except throttle.PaceChanged as changed:
+            if whole:
+                raise throttle.ChunkTooLarge(changed.message) from None
+            raise
     written = time.perf_counter()
     size = max(0, _pages(target) - pages) * int(target.execute("PRAGMA main.page_size")[0][0])
     return Landed(
