@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Delete, Select, Update, delete, select, update
+from sqlalchemy import Delete, Select, Update, delete, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -13,6 +14,7 @@ from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.digest import Digest
 from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
 
 _OPEN: Final = "null"  # an open bound
@@ -44,8 +46,8 @@ def begun(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Insert:
     Where an older transaction of the same chunk is still open, this waits for its end.
     """
     table = ledger(dialect).checkpoints
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    return insert.values(
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return statement.values(
         store_id=own.store_id,
         run_id=own.run_id,
         unit_id=unit_id,
@@ -90,9 +92,32 @@ def of_unit(dialect: str, own: Ownership, unit_id: str) -> Select[tuple[Any, ...
     )
 
 
-def removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
-    """Removes the checkpoints of a unit."""
-    return delete(ledger(dialect).checkpoints).where(*_of(dialect, own, unit_id))
+def removed(dialect: str, own: Ownership, unit_ids: Sequence[str]) -> Delete:
+    """Removes the checkpoints of units."""
+    table, ids = ledger(dialect).checkpoints, listed(dialect, unit_id=unit_ids)
+    return delete(table).where(
+        table.c.store_id == own.store_id,
+        table.c.run_id == own.run_id,
+        table.c.unit_id.in_(select(ids.c.unit_id)),
+    )
+
+
+def whole(
+    dialect: str, own: Ownership, unit_ids: Sequence[str], rows: Sequence[int], sizes: Sequence[int]
+) -> Insert:
+    """Writes the checkpoints of units that were copied in one chunk each, with its rows and bytes."""
+    done = listed(dialect, unit_id=unit_ids, rows=rows, bytes=sizes)
+    values = select(
+        literal(own.store_id),
+        literal(own.run_id),
+        done.c.unit_id,
+        literal(_OPEN),
+        literal(_OPEN),
+        done.c.rows,
+        done.c.bytes,
+    )
+    names = ["store_id", "run_id", "unit_id", "low_key", "high_key", "rows", "bytes"]
+    return insert(ledger(dialect).checkpoints).from_select(names, values)
 
 
 def undone(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Delete:

@@ -30,8 +30,7 @@ def claim(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> None
             backend = session.pid
         with session.transaction():
             ledger.create(session)
-            for unit in sorted(units, key=lambda u: (u.target_schema or "", u.target_table)):
-                fence.claim(session, own, unit, backend)
+            fence.claim(session, own, units, backend)
             fault_point("claim.before_commit")
         fault_point("claim.after_commit")
 

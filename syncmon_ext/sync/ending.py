@@ -77,16 +77,21 @@ def _is_empty(session: AnySession, unit: UnitPlan) -> bool:
 
 
 def _remove(session: AnySession, own: Ownership, units: Sequence[UnitPlan]) -> None:
-    for unit in sorted(units, key=lambda u: (u.target_schema or "", u.target_table)):
-        rows = session.run(fence.held(session.dialect, unit, lock="update"))
-        if not rows or (rows[0][0], rows[0][2]) != (own.store_id, own.run_id):
-            continue  # the fence went to another run: nothing of ours is there any more
-        fence.refuse_newer(own, unit, rows[0][3])
-        stage = relation(unit.target_schema, names.staging(own, unit))
-        session.change(f"DROP TABLE IF EXISTS {stage}")
-        session.run_change(checkpoint.removed(session.dialect, own, unit.unit_id))
-        session.run_change(unit_row.removed(session.dialect, own, unit.unit_id))
-        session.run_change(fence.finished(session.dialect, own, unit))
+    held = fence.found(session, units, lock="update")
+    # Where a fence went to another run, nothing of ours is there any more.
+    ours = [unit for unit in units if (at := held.get(fence.of(unit))) and at.of_run(own)]
+    for unit in ours:
+        fence.refuse_newer(own, unit, held[fence.of(unit)].token)
+    if not ours:
+        return
+    for schema, stage in staging.there(
+        session, [(unit.target_schema, names.staging(own, unit)) for unit in ours]
+    ):
+        session.change(f"DROP TABLE {relation(schema, stage)}")
+    ids = [unit.unit_id for unit in ours]
+    session.run_change(checkpoint.removed(session.dialect, own, ids))
+    session.run_change(unit_row.removed(session.dialect, own, ids))
+    session.run_change(fence.finished(session.dialect, own, ours))
 
 
 def leftovers(target: Connection) -> list[Leftover]:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, Update, select, true, update
+import msgspec
+from sqlalchemy import (
+    FromClause,
+    Select,
+    Update,
+    and_,
+    false,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -12,51 +24,115 @@ from syncmon_ext.model.errors import FenceLost, TargetBusy
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import shown
 
 
-def held(dialect: str, unit: UnitPlan, *, lock: str = "") -> Select[tuple[object, ...]]:
-    """The fence row of a unit's target table; ``lock`` is ``share``, ``update`` or nothing."""
-    fences = ledger(dialect).fences
-    statement = select(
-        fences.c.store_id, fences.c.task_id, fences.c.run_id, fences.c.token, fences.c.finished
-    ).where(
-        fences.c.target_schema == (unit.target_schema or ""),
-        fences.c.target_table == unit.target_table,
+class Fence(msgspec.Struct, frozen=True):
+    """A fence row: who holds a target table."""
+
+    store_id: str
+    task_id: str
+    run_id: str
+    token: int
+    finished: bool
+
+    def of_run(self, own: Ownership) -> bool:
+        """Whether it is held for the run of ``own``, by whichever owner."""
+        return (self.store_id, self.run_id) == (own.store_id, own.run_id)
+
+
+def of(unit: UnitPlan) -> tuple[str, str]:
+    """What names the fence of a unit's target table."""
+    return unit.target_schema or "", unit.target_table
+
+
+def in_order(units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """``units`` in the one order in which everybody locks their fences."""
+    return sorted(units, key=of)
+
+
+def _listed(dialect: str, units: Sequence[UnitPlan]) -> FromClause:
+    names = [of(unit) for unit in in_order(units)]
+    return listed(
+        dialect, target_schema=[name[0] for name in names], target_table=[name[1] for name in names]
+    )
+
+
+def held(dialect: str, units: Sequence[UnitPlan], *, lock: str = "") -> Select[tuple[object, ...]]:
+    """The fence rows of the units' target tables; ``lock`` is ``share``, ``update`` or nothing."""
+    fences, names = ledger(dialect).fences, _listed(dialect, units)
+    statement = (
+        select(
+            fences.c.target_schema,
+            fences.c.target_table,
+            fences.c.store_id,
+            fences.c.task_id,
+            fences.c.run_id,
+            fences.c.token,
+            fences.c.finished,
+        )
+        .join(
+            names,
+            and_(
+                fences.c.target_schema == names.c.target_schema,
+                fences.c.target_table == names.c.target_table,
+            ),
+        )
+        .order_by(fences.c.target_schema, fences.c.target_table)
     )
     if lock and dialect == "postgresql":  # SQLite's writer holds the only lock there is
-        statement = statement.with_for_update(read=lock == "share")
+        statement = statement.with_for_update(read=lock == "share", of=fences)
     return statement
 
 
-def raised(dialect: str, own: Ownership, unit: UnitPlan, backend: int) -> Insert:
-    """Writes the token of ``own`` into the fence row, which is made when missing."""
-    fences = ledger(dialect).fences
+def found(
+    session: Session, units: Sequence[UnitPlan], *, lock: str = ""
+) -> dict[tuple[str, str], Fence]:
+    """The fences of the units' target tables that are there."""
+    rows = session.run(held(session.dialect, units, lock=lock))
+    return {
+        (schema, table): Fence(store_id, task_id, run_id, token, bool(finished))
+        for schema, table, store_id, task_id, run_id, token, finished in rows
+    }
+
+
+def raised(dialect: str, own: Ownership, units: Sequence[UnitPlan], backend: int) -> Insert:
+    """Writes the token of ``own`` into the fence rows, which are made when missing; no row of a run
+    that has not ended changes."""
+    fences, names = ledger(dialect).fences, _listed(dialect, units)
     insert = postgresql.insert(fences) if dialect == "postgresql" else sqlite.insert(fences)
     values = {
-        "store_id": own.store_id,
-        "task_id": own.task_id,
-        "run_id": own.run_id,
-        "token": own.token,
-        "backend": backend,
-        "finished": False,
+        "store_id": literal(own.store_id),
+        "task_id": literal(own.task_id),
+        "run_id": literal(own.run_id),
+        "token": literal(own.token),
+        "backend": literal(backend),
+        "finished": false(),
     }
-    return insert.values(
-        target_schema=unit.target_schema or "", target_table=unit.target_table, **values
+    return insert.from_select(
+        ["target_schema", "target_table", *values],
+        # A condition, since SQLite takes what follows a table for a join.
+        select(names.c.target_schema, names.c.target_table, *values.values()).where(true()),
     ).on_conflict_do_update(
-        index_elements=[fences.c.target_schema, fences.c.target_table], set_=values
+        index_elements=[fences.c.target_schema, fences.c.target_table],
+        set_={name: insert.excluded[name] for name in values},
+        where=or_(
+            and_(fences.c.store_id == own.store_id, fences.c.run_id == own.run_id),
+            fences.c.finished == true(),
+        ),
     )
 
 
-def finished(dialect: str, own: Ownership, unit: UnitPlan) -> Update:
-    """Marks the run as ended in the unit's fence row: another run may claim the table."""
-    fences = ledger(dialect).fences
+def finished(dialect: str, own: Ownership, units: Sequence[UnitPlan]) -> Update:
+    """Marks the run as ended in the units' fence rows: another run may claim the tables."""
+    fences, names = ledger(dialect).fences, _listed(dialect, units)
     return (
         update(fences)
         .where(
-            fences.c.target_schema == (unit.target_schema or ""),
-            fences.c.target_table == unit.target_table,
+            fences.c.target_schema == names.c.target_schema,
+            fences.c.target_table == names.c.target_table,
             fences.c.store_id == own.store_id,
             fences.c.run_id == own.run_id,
             fences.c.token <= own.token,
@@ -65,25 +141,35 @@ def finished(dialect: str, own: Ownership, unit: UnitPlan) -> Update:
     )
 
 
-def claim(session: Session, own: Ownership, unit: UnitPlan, backend: int) -> None:
-    """Take the fence of the unit's target table, in the caller's transaction.
+def claim(session: Session, own: Ownership, units: Sequence[UnitPlan], backend: int) -> None:
+    """Take the fences of the units' target tables, in the caller's transaction.
 
-    Raises TargetBusy where an unfinished run holds it, FenceLost where a newer owner of this run does.
+    Raises TargetBusy where an unfinished run holds one, FenceLost where a newer owner of this run does.
     """
-    rows = session.run(held(session.dialect, unit, lock="update"))
-    table = shown(unit.target_schema, unit.target_table)
-    if rows:
-        store_id, task_id, run_id, token, is_finished = rows[0]
-        ours = store_id == own.store_id and run_id == own.run_id
-        if ours:
-            refuse_newer(own, unit, token)
-        if not ours and not is_finished:
+    if not units:
+        return
+    _refuse_others(session, own, units)
+    if session.run_change(raised(session.dialect, own, units, backend)) < len(
+        {of(unit) for unit in units}
+    ):
+        _refuse_others(session, own, units)  # another run made the row between the two statements
+
+
+def _refuse_others(session: Session, own: Ownership, units: Sequence[UnitPlan]) -> None:
+    there = found(session, units, lock="update")
+    for unit in in_order(units):
+        fence = there.get(of(unit))
+        if fence is None:
+            continue
+        if fence.of_run(own):
+            refuse_newer(own, unit, fence.token)
+        elif not fence.finished:
             raise TargetBusy(
-                f"table {table} is being written by run {run_id} of task {task_id}",
+                f"table {shown(unit.target_schema, unit.target_table)} is being written by run "
+                f"{fence.run_id} of task {fence.task_id}",
                 hint=f"wait for it or stop it; if it was abandoned: jupyter syncmon doctor --clean "
                 f"{session.name}",
             )
-    session.run_change(raised(session.dialect, own, unit, backend))
 
 
 def refuse_newer(own: Ownership, unit: UnitPlan, token: int) -> None:
@@ -102,13 +188,13 @@ def check(session: Session, own: Ownership, units: Sequence[UnitPlan]) -> None:
 
 def compare(session: Session, own: Ownership, units: Sequence[UnitPlan], *, lock: str = "") -> None:
     """Raises FenceLost where a fence row is not that of ``own``."""
-    for unit in sorted(units, key=lambda u: (u.target_schema or "", u.target_table)):
-        rows = session.run(held(session.dialect, unit, lock=lock))
-        holder = (rows[0][0], rows[0][2], rows[0][3]) if rows else None
-        if holder != (own.store_id, own.run_id, own.token):
+    there = found(session, units, lock=lock)
+    for unit in in_order(units):
+        fence = there.get(of(unit))
+        if fence is None or not fence.of_run(own) or fence.token != own.token:
             table = shown(unit.target_schema, unit.target_table)
+            names = f"names run {fence.run_id}, token {fence.token}" if fence else "is gone"
             raise FenceLost(
-                f"table {table}: its fence "
-                + (f"names run {holder[1]}, token {holder[2]}" if holder else "is gone")
-                + f"; run {own.run_id} with token {own.token} does not write any more"
+                f"table {table}: its fence {names}; run {own.run_id} with token {own.token} does not "
+                "write any more"
             )

@@ -116,12 +116,12 @@ def _begin(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow) ->
                 "target already, and the order they were read in is gone",
                 hint="remove them and start fresh, or copy without direct",
             )
-        session.run_change(checkpoint.removed(session.dialect, own, unit.unit_id))
-        session.run_change(unit_row.removed(session.dialect, own, unit.unit_id))
+        session.run_change(checkpoint.removed(session.dialect, own, [unit.unit_id]))
+        session.run_change(unit_row.removed(session.dialect, own, [unit.unit_id]))
         if unit.mode is not Mode.INCREMENTAL:  # the others read all rows again
             session.run_change(rejects.removed(session.dialect, own, unit.unit_id))
         staging.create(session, own, unit)
-        session.run_change(unit_row.added(session.dialect, own, unit, row))
+        session.run_change(unit_row.added(session.dialect, own, [(unit, row)]))
         fence.check(session, own, [unit])
         fault_point("prepare.before_commit")
     fault_point("prepare.after_commit")

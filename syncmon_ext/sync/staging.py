@@ -6,6 +6,10 @@ They are as durable as the checkpoints that speak of them: never UNLOGGED, never
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import merging, names
@@ -19,18 +23,29 @@ from syncmon_ext.sync.sqlite_sql import renamed_index, renamed_table
 
 def exists(session: AnySession, schema: str | None, table: str) -> bool:
     """True where the target has such a table."""
+    return bool(there(session, [(schema, table)]))
+
+
+def there(
+    session: AnySession, tables: Sequence[tuple[str | None, str]]
+) -> list[tuple[str | None, str]]:
+    """Those of the tables, each a schema and a name, that the target has."""
+    names = [table for _, table in tables]
     if isinstance(session, PostgresSession):
-        rows = session.execute(
-            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')",
-            (schema, table),
+        found = session.execute(
+            "SELECT n.nspname, c.relname FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name) "
+            "JOIN pg_namespace n ON n.nspname = wanted.schema "
+            "JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name "
+            "WHERE c.relkind IN ('r', 'p')",
+            ([schema for schema, _ in tables], names),
         )
     else:
-        rows = session.execute(
-            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE",
-            (table,),
+        found = session.execute(
+            "SELECT NULL, name FROM sqlite_schema WHERE type = 'table' "
+            "AND lower(name) IN (SELECT lower(value) FROM json_each(?))",
+            (msgspec.json.encode(names).decode(),),
         )
-    return bool(rows[0][0])
+    return [(schema, table) for schema, table in found]
 
 
 def create(session: AnySession, own: Ownership, unit: UnitPlan) -> None:

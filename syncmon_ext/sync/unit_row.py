@@ -6,13 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Delete, Insert, Select, Update, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    Delete,
+    Insert,
+    Select,
+    Update,
+    cast,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import checkpoint
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
 
 
@@ -38,31 +51,50 @@ def _of(dialect: str, own: Ownership, unit_id: str) -> tuple[Any, ...]:
 
 def one(dialect: str, own: Ownership, unit_id: str) -> Select[tuple[Any, ...]]:
     """The row of a unit."""
+    return select(*_values(dialect)).where(*_of(dialect, own, unit_id))
+
+
+def _values(dialect: str) -> list[Column[Any]]:
     table = ledger(dialect).units
-    return select(
+    return [
         table.c.staging,
         table.c.upper_key,
         table.c.epoch,
         table.c.swapped,
         table.c.rows_swapped,
         table.c.cursor_window,
-    ).where(*_of(dialect, own, unit_id))
+    ]
 
 
-def added(dialect: str, own: Ownership, unit: UnitPlan, row: UnitRow) -> Insert:
-    """Writes the row of a unit."""
-    return insert(ledger(dialect).units).values(
-        store_id=own.store_id,
-        run_id=own.run_id,
-        unit_id=unit.unit_id,
-        target_schema=unit.target_schema or "",
-        target_table=unit.target_table,
-        staging=row.staging,
-        upper_key=checkpoint.encoded(row.upper),
-        epoch=row.epoch,
-        swapped=row.swapped,
-        rows_swapped=row.rows_swapped,
-        cursor_window=None if row.window is None else msgspec.json.encode(row.window).decode(),
+def added(dialect: str, own: Ownership, units: Sequence[tuple[UnitPlan, UnitRow]]) -> Insert:
+    """Writes the rows of units."""
+    values = listed(
+        dialect,
+        unit_id=[unit.unit_id for unit, _ in units],
+        target_schema=[unit.target_schema or "" for unit, _ in units],
+        target_table=[unit.target_table for unit, _ in units],
+        staging=[row.staging for _, row in units],
+        upper_key=[checkpoint.encoded(row.upper) for _, row in units],
+        epoch=[row.epoch for _, row in units],
+        swapped=[int(row.swapped) for _, row in units],
+        rows_swapped=[row.rows_swapped for _, row in units],
+        cursor_window=[
+            None if row.window is None else msgspec.json.encode(row.window).decode()
+            for _, row in units
+        ],
+    )
+    table = ledger(dialect).units
+    return insert(table).from_select(
+        ["store_id", "run_id", *values.c.keys()],
+        select(
+            literal(own.store_id),
+            literal(own.run_id),
+            *(
+                # An array holds one type, and its NULLs none.
+                column == 1 if column.name == "swapped" else cast(column, table.c[column.name].type)
+                for column in values.c
+            ),
+        ),
     )
 
 
@@ -75,17 +107,37 @@ def placed(dialect: str, own: Ownership, unit_id: str, rows: int) -> Update:
     )
 
 
-def removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
-    """Removes the row of a unit."""
-    return delete(ledger(dialect).units).where(*_of(dialect, own, unit_id))
+def removed(dialect: str, own: Ownership, unit_ids: Sequence[str]) -> Delete:
+    """Removes the rows of units."""
+    table, ids = ledger(dialect).units, listed(dialect, unit_id=unit_ids)
+    return delete(table).where(
+        table.c.store_id == own.store_id,
+        table.c.run_id == own.run_id,
+        table.c.unit_id.in_(select(ids.c.unit_id)),
+    )
 
 
 def found(session: Session, own: Ownership, unit_id: str) -> UnitRow | None:
     """The row of a unit; None where there is none."""
     rows: Sequence[Any] = session.run(one(session.dialect, own, unit_id))
-    if not rows:
-        return None
-    staging, upper, epoch, swapped, rows_swapped, window = rows[0]
+    return _row(rows[0]) if rows else None
+
+
+def found_all(session: Session, own: Ownership, unit_ids: Sequence[str]) -> dict[str, UnitRow]:
+    """The rows that units have, by unit id."""
+    table, ids = ledger(session.dialect).units, listed(session.dialect, unit_id=unit_ids)
+    rows = session.run(
+        select(table.c.unit_id, *_values(session.dialect)).where(
+            table.c.store_id == own.store_id,
+            table.c.run_id == own.run_id,
+            table.c.unit_id.in_(select(ids.c.unit_id)),
+        )
+    )
+    return {row[0]: _row(row[1:]) for row in rows}
+
+
+def _row(values: Sequence[Any]) -> UnitRow:
+    staging, upper, epoch, swapped, rows_swapped, window = values
     return UnitRow(
         staging=staging,
         upper=checkpoint.decoded(upper),
