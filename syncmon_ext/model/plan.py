@@ -98,7 +98,19 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     tied_to: list[str] = []  # unit ids that must swap in one transaction with it
     fingerprint: str = ""  # of the columns, types and keys on both sides
     warnings: list[str] = []
-    errors: list[str] = []  # why the unit cannot be copied as it is configured
+    # Why the unit cannot be copied as it is configured; behind the last "; " stands the remedy.
+    errors: list[str] = []
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """The first of the errors and its remedy; None where there is none."""
+        if not self.errors:
+            return None
+        message, found, remedy = self.errors[0].rpartition("; ")
+        if not found:
+            return remedy, ""
+        more = len(self.errors) - 1
+        return message, remedy + (f" ({more} more: see the task's plan)" if more else "")
 
     @property
     def copied(self) -> list[ColumnPlan]:

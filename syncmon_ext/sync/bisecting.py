@@ -13,7 +13,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject
-from syncmon_ext.sync import chunks, ranges, rejects
+from syncmon_ext.sync import chunks, ranges, rejects, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.digest import Digest
@@ -103,7 +103,12 @@ class Around:
         return _added(*done)
 
     def _reject(self, origin: AnySession, chunk: Chunk, error: BadRow) -> None:
-        found = rejects.described(origin, self._own, self._unit, chunk, error)
+        told = BadRow(
+            wording.named(self._own, self._unit, error.message),
+            column=error.column,
+            reason=wording.named(self._own, self._unit, error.reason),
+        )
+        found = rejects.described(origin, self._own, self._unit, chunk, told)
         if found is None:
             return
         self.rejected.append(found)

@@ -14,6 +14,7 @@ from syncmon_ext.sync.quoting import ident, relation
 from syncmon_ext.sync.reflect.shape import ColumnShape, TableShape
 
 SAMPLE_ROWS: Final = 1_000  # of each end of a table, where the declared type does not tell
+NAME_BYTES: Final = 63  # PostgreSQL cuts longer names, which would make two of them one
 _FOREIGN_FUNCTION: Final = re.compile(r'[\w"]\.[\w"]+\(')
 _INTEGER_LITERAL: Final = re.compile(r"-?\d+")
 _TEXT_LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
@@ -55,7 +56,8 @@ def planned(
     if target is not None:
         covered = {plan.name.lower() for plan in plans}
         errors.extend(
-            f"target column {column.name} is NOT NULL without a default, and the copy does not fill it"
+            f"target column {column.name} is NOT NULL without a default, and the copy does not fill it; "
+            "give it a default, let it be NULL, or copy a column of that name"
             for column in target.columns
             if column.name.lower() not in covered
             and not column.nullable
@@ -66,7 +68,16 @@ def planned(
         )
     folded = [plan.name.lower() for plan in plans]
     if target_dialect == "sqlite" and len(set(folded)) < len(folded):
-        errors.append("two columns differ only in case, which SQLite does not tell apart")
+        errors.append(
+            "two columns differ only in case, which SQLite does not tell apart; list one in columns"
+        )
+    if target is None and target_dialect == "postgresql":
+        errors.extend(
+            f"the name of column {plan.name} is longer than PostgreSQL's {NAME_BYTES} bytes; make a view "
+            "of the table with a shorter one, and copy that"
+            for plan in plans
+            if len(plan.name.encode()) > NAME_BYTES
+        )
     return plans, errors, warnings
 
 

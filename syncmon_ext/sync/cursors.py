@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.reflect.shape import TableShape
 
@@ -30,8 +31,8 @@ def checked(
     """The cursor's type, and what is wrong with it as a cursor."""
     column = shape.column(cursor) if cursor is not None else None
     if column is None:
-        known = ", ".join(c.name for c in shape.columns)
-        return "", [f"cursor: there is no column {cursor} in {shape.name}; it has {known}"]
+        remedy = offered([cursor or ""], [c.name for c in shape.columns])
+        return "", [f"cursor: there is no column {cursor} in {shape.name}; {remedy}"]
     if dialect == "sqlite":
         return column.type, []
     kinds = (*INTEGERS, *NUMBERS, *TIMES, *TEXTS)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from syncmon_ext.model.task import FILTER_OPERATORS
+from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.quoting import ident
 
 _SCALARS: Final = (str, int, float, bool, type(None))
@@ -17,7 +18,7 @@ def problems(where: Mapping[str, Any], columns: list[str]) -> list[str]:
     found = []
     for column, condition in where.items():
         if column not in columns:
-            found.append(f"where: there is no column {column}; the table has {', '.join(columns)}")
+            found.append(f"where: there is no column {column}; {offered([column], columns)}")
             continue
         if isinstance(condition, Mapping):
             unknown = [op for op in condition if op not in FILTER_OPERATORS]
@@ -30,7 +31,11 @@ def problems(where: Mapping[str, Any], columns: list[str]) -> list[str]:
         else:
             values = condition if isinstance(condition, list) else [condition]
         bad = [v for v in map(_plain, values) if not isinstance(v, _SCALARS)]
-        found.extend(f"where.{column}: {value!r} is not a value to compare with" for value in bad)
+        found.extend(
+            f"where.{column}: {value!r} is not a value to compare with; give a text, a number, true, "
+            "false, a time, or a list of them"
+            for value in bad
+        )
     return found
 
 

@@ -24,6 +24,7 @@ from syncmon_ext.sync import (
     engine_url,
     preparing,
     replaying,
+    wording,
 )
 from syncmon_ext.sync import plan as plans
 from syncmon_ext.sync import swap as swaps
@@ -79,7 +80,8 @@ def prepare(
 
     Raises LossyCopy and CopyFailed for a unit that has errors, FenceLost.
     """
-    return preparing.prepare(source, target, own, unit, snapshot)
+    with wording.in_words_of(own, [unit]):
+        return preparing.prepare(source, target, own, unit, snapshot)
 
 
 def walk(
@@ -106,7 +108,8 @@ def copy(
     snapshot: str | None,
 ) -> ChunkResult:
     """Copy and commit a chunk with its checkpoint, or find that it is committed (``replayed``)."""
-    result = chunk_copy.copied(source, target, own, unit, chunk, snapshot)
+    with wording.in_words_of(own, [unit]):
+        result = chunk_copy.copied(source, target, own, unit, chunk, snapshot)
     fault_point("chunk.returned")
     return result
 
@@ -115,12 +118,14 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
     """Build the keys and indexes of a unit whose chunks are all committed; before ``swap``.
 
     With ``verify = "hash"`` the content is compared: chunks that differ are taken back and given."""
-    return swaps.index(target, own, unit)
+    with wording.in_words_of(own, [unit]):
+        return swaps.index(target, own, unit)
 
 
 def swap(target: Connection, own: Ownership, units: list[UnitPlan]) -> list[SwapResult]:
     """Put the rows of units that are tied together in place, in one transaction."""
-    return swaps.swap(target, own, units)
+    with wording.in_words_of(own, units):
+        return swaps.swap(target, own, units)
 
 
 def discard(target: Connection, own: Ownership, units: list[UnitPlan]) -> list[Discarded]:

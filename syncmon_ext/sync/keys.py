@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from syncmon_ext.model.chunk import KeyValue
+from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.reflect.shape import KeyShape, TableShape
 
 POSTGRES_INTEGERS: Final = ("smallint", "integer", "bigint")
@@ -83,9 +84,9 @@ def _by_key(shape: TableShape, key: KeyShape) -> KeyChoice:
 def _wanted(shape: TableShape, wanted: list[str]) -> KeyChoice:
     missing = [name for name in wanted if shape.column(name) is None]
     if missing:
-        return KeyChoice(
-            method="whole", errors=[f"key: there is no column {', '.join(missing)} in {shape.name}"]
-        )
+        remedy = offered(missing, [column.name for column in shape.columns])
+        error = f"key: there is no column {', '.join(missing)} in {shape.name}; {remedy}"
+        return KeyChoice(method="whole", errors=[error])
     for key in shape.keys:
         if key.columns == wanted and key.usable:
             return _by_key(shape, key)
@@ -94,8 +95,8 @@ def _wanted(shape: TableShape, wanted: list[str]) -> KeyChoice:
         why = f"{', '.join(nullable)} may be NULL"
     else:
         why = "no unique index in this order and in the columns' own collation"
-    offered = [", ".join(key.columns) for key in shape.keys if key.usable]
-    remedy = f"use key = [{offered[0]}]" if offered else "leave key out"
+    others = [", ".join(key.columns) for key in shape.keys if key.usable]
+    remedy = f"use key = [{others[0]}]" if others else "leave key out"
     return KeyChoice(
         method="whole",
         errors=[f"key = [{', '.join(wanted)}] cannot cut {shape.name}: {why}; {remedy}"],

@@ -12,6 +12,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import TableSpec
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.keys import KeyChoice
+from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.quoting import columns, ident, relation, shown
 from syncmon_ext.sync.reflect.shape import TableShape
 
@@ -42,7 +43,8 @@ def choose(
     for name in wanted:
         column = source.column(name)
         if column is None:
-            errors.append(f"key: there is no column {name} in {source.name}")
+            remedy = offered([name], [column.name for column in source.columns])
+            errors.append(f"key: there is no column {name} in {source.name}; {remedy}")
         elif name not in copied:
             errors.append(f"key column {name} is not copied; add it to columns")
         elif column.nullable and source.kind in ("table", "partitioned"):

@@ -127,8 +127,8 @@ class Scheduler:
             self._by_id[unit.unit_id] = copy
             self._save(copy)
         for copy in self._units:
-            if copy.plan.errors and not copy.ended:
-                self._fail(copy, copy.plan.errors[0], "")
+            if copy.plan.refusal is not None and not copy.ended:
+                self._fail(copy, *copy.plan.refusal)
 
     def run(self) -> None:
         """Copy every unit that is not ended; returns when all are. Raises Interrupted."""

@@ -12,7 +12,7 @@ import msgspec
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
-from syncmon_ext.sync import merging, names
+from syncmon_ext.sync import merging, names, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -203,11 +203,14 @@ def _rebuild_postgresql(session: PostgresSession, unit: UnitPlan, table: str) ->
         provisional = names.provisional_index(table, index)
         if provisional in there:
             continue
-        if constraint is not None:
-            session.change(f"ALTER TABLE {name} ADD CONSTRAINT {ident(provisional)} {constraint}")
-        else:
-            before, after = statement.split("\0")
-            session.change(f"{before} {ident(provisional)} ON {name} {after}")
+        with wording.renamed(provisional, index):
+            if constraint is not None:
+                session.change(
+                    f"ALTER TABLE {name} ADD CONSTRAINT {ident(provisional)} {constraint}"
+                )
+            else:
+                before, after = statement.split("\0")
+                session.change(f"{before} {ident(provisional)} ON {name} {after}")
 
 
 def build_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -13,11 +12,10 @@ from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import columns, cursors, filters, keys, merging
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.merging import MergeKey
+from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
-from syncmon_ext.sync.reflect.tables import similar_names
-
-NAME_BYTES: Final = 63  # PostgreSQL cuts longer names, which would make two of them one
+from syncmon_ext.sync.reflect.tables import where_to_look
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,19 +38,18 @@ def planned(
 ) -> UnitPlan:
     """The plan of one table whose source has ``shape``; ``errors`` say why it cannot be copied."""
     if shape is None:
-        near = similar_names(session, table.schema, table.name)
-        hint = f"; there is {', '.join(near)}" if near else ""
-        error = f"no table {shown(table.schema, table.name)} in {session.name}{hint}"
+        remedy = where_to_look(session, table.schema, table.name)
+        error = f"no table {shown(table.schema, table.name)} in {session.name}; {remedy}"
         return _broken(spec, table, ordinal, place, error)
     errors: list[str] = []
     warnings: list[str] = []
     if table.name.lower().startswith("_syncmon"):
-        errors.append(f"{table.name} belongs to syncmon and is not copied")
+        errors.append(f"{table.name} belongs to syncmon and is not copied; take it out of tables")
     chosen, missing = columns.selected(shape, table.columns)
     if missing:
         errors.append(
-            f"no column {', '.join(missing)} in {shape.name}; it has "
-            + ", ".join(column.name for column in shape.columns)
+            f"no column {', '.join(missing)} in {shape.name}; "
+            + offered(missing, [column.name for column in shape.columns])
         )
     plans, column_errors, column_warnings = columns.planned(
         session, shape, chosen, place.dialect, place.shape
@@ -95,8 +92,10 @@ def planned(
     ]
     swap, swap_reason = _swap(spec, place, plans, errors, warnings)
     errors += _place_errors(place)
+    if session.dialect == "sqlite" and table.schema not in (None, "main"):
+        errors.append(f"schema = {table.schema!r}: SQLite has no schemas; leave it out")
     if not any(column.generated is None for column in plans) and not errors:
-        errors.append(f"{shape.name} has no column to copy")
+        errors.append(f"{shape.name} has no column to copy; list columns that are not generated")
     create = swap == "create" or (swap == "direct" and place.shape is None)
     same = session.dialect == place.dialect == "sqlite" and shape.kind == "table"
     whole = same and create and len(chosen) == len(shape.columns)
@@ -192,10 +191,14 @@ def _fingerprint(shape: TableShape, unit: UnitPlan) -> str:
 def _place_errors(place: Place) -> list[str]:
     errors = []
     if not place.schema_exists:
-        errors.append(f"the target has no schema {place.schema}; create it, or set target_schema")
-    if place.dialect == "postgresql" and len(place.table.encode()) > NAME_BYTES:
         errors.append(
-            f"the name {place.table} is longer than PostgreSQL's {NAME_BYTES} bytes; set target"
+            f"the target has no schema {place.schema}; create it, or set target_schema"
+            if place.dialect == "postgresql"
+            else "target_schema: SQLite has no schemas; leave it out"
+        )
+    if place.dialect == "postgresql" and len(place.table.encode()) > columns.NAME_BYTES:
+        errors.append(
+            f"the name {place.table} is longer than PostgreSQL's {columns.NAME_BYTES} bytes; set target"
         )
     if place.table.lower().startswith(("_syncmon", "sqlite_")):
         errors.append(f"{place.table} is a name that is reserved; set target")
@@ -214,7 +217,10 @@ def _swap(
     shape = place.shape
     if spec.direct:
         if spec.mode is not Mode.APPEND:
-            errors.append("direct = true needs mode = append: replace must be able to go back")
+            errors.append(
+                f"direct = true needs mode = append: {spec.mode} must be able to go back; leave direct "
+                "out"
+            )
         warnings.append("direct: rows are visible as they come, and a stop leaves them there")
         return "direct", "chunks are committed into the target table itself"
     if shape is None:

@@ -30,7 +30,7 @@ def errors(copy: Copy) -> list[str]:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("itens", "no table itens.*there is items"),
+        ("itens", "no table itens.*did you mean items"),
         ({"name": "items", "columns": ["id", "nothing"]}, "no column nothing.*id, v"),
         ({"name": "items", "where": {"nothing": 1}}, "no column nothing"),
         ({"name": "items", "where": {"id": {"like": 1}}}, "unknown operator 'like'"),

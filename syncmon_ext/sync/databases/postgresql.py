@@ -21,7 +21,7 @@ from syncmon_ext.model.errors import (
     SnapshotLost,
     SyncmonError,
 )
-from syncmon_ext.sync import inherited, phases, secrets, url_rules
+from syncmon_ext.sync import inherited, phases, refusals, secrets, url_rules
 from syncmon_ext.sync.databases.base import Row
 from syncmon_ext.sync.databases.compiling import Compiler
 from syncmon_ext.sync.engine_url import parsed
@@ -77,6 +77,7 @@ class PostgresSession:
         self._broken = False
         self._open: psycopg.Connection[Row] | None = None
         self.application_name = application_name
+        self._read_only = read_only
         url = parsed(connection)
         url_rules.check_addresses(url, self.name)
         password = secrets.resolve(connection.password, self.name) if connection.password else None
@@ -243,18 +244,25 @@ class PostgresSession:
                 f"{self.name}: {text}", hint="is the server up, and can it be reached from here?"
             )
         if state == "42501":
-            return CopyFailed(
-                f"{self.name}: {text}", hint="grant the user of the connection this right"
-            )
+            user = self._open.info.user if self._open is not None else "the connection's user"
+            hint = refusals.right_hint(text, user, reading=self._read_only)
+            return CopyFailed(f"{self.name}: {text}", hint=hint)
         said = f"{self.name}: {text}" + (f" (SQLSTATE {state})" if state else "")
+        hint = refusals.postgresql_hint(
+            state,
+            text,
+            column=error.diag.column_name or "",
+            constraint=error.diag.constraint_name or "",
+        )
         if state[:2] in _OF_A_ROW or state == _RAISED or isinstance(error, psycopg.DataError):
             within = _COPY_COLUMN.search(error.diag.context or "")
             return BadRow(
                 said,
+                hint=hint,
                 column=error.diag.column_name or (within["column"] if within else ""),
                 reason=_reason(text, state),
             )
-        return CopyFailed(said)
+        return CopyFailed(said, hint=hint)
 
     def close(self) -> None:
         """Close the connection."""

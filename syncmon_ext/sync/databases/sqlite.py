@@ -21,7 +21,7 @@ from syncmon_ext.model.errors import (
     Serialization,
     SyncmonError,
 )
-from syncmon_ext.sync import phases
+from syncmon_ext.sync import phases, refusals
 from syncmon_ext.sync.databases.base import Row
 from syncmon_ext.sync.databases.compiling import Compiler
 from syncmon_ext.sync.engine_url import sqlite_path
@@ -181,8 +181,9 @@ class SqliteSession:
         if primary in _OF_A_ROW or text.startswith("Could not decode"):
             kind, _, where = text.partition(": ")
             column = where.rpartition(".")[2] if kind.startswith(("NOT NULL", "UNIQUE")) else ""
-            return BadRow(f"{self.name}: {text}", column=column, reason=text)
-        return CopyFailed(f"{self.name}: {text}")
+            hint = refusals.sqlite_hint(text, column=column)
+            return BadRow(f"{self.name}: {text}", hint=hint, column=column, reason=text)
+        return CopyFailed(f"{self.name}: {text}", hint=refusals.sqlite_hint(text))
 
     def _roll_back_abandoned(self) -> None:
         """Undo what a killed writer left in the journal, as the next writer would: a reader cannot."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
+from typing import Final
 
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.reflect import postgresql, sqlite
 from syncmon_ext.sync.reflect.shape import TableShape
+
+LISTED: Final = 1_000  # tables that are looked through for a name that was mistyped
 
 
 def reflect(session: AnySession, schema: str | None, table: str) -> TableShape | None:
@@ -30,17 +33,28 @@ def reflect_all(
     return {(schema, table): catalog.reflect(table) for schema, table in names}
 
 
-def similar_names(session: AnySession, schema: str | None, table: str) -> list[str]:
-    """Names of tables that a person may have meant, the likeliest first."""
+def where_to_look(session: AnySession, schema: str | None, table: str) -> str:
+    """What a person may have meant by a table that is not there."""
     if isinstance(session, PostgresSession):
-        rows = session.execute(
-            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') LIMIT 1000",
-            (schema or session.default_schema,),
+        found = session.execute(
+            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%%' "
+            "AND n.nspname NOT IN ('information_schema', '_syncmon') AND NOT c.relispartition "
+            "AND (n.nspname = %s OR c.relname = %s) ORDER BY c.relname LIMIT %s",
+            (schema or session.default_schema, table, LISTED),
         )
+        here = [name for place, name in found if place == (schema or session.default_schema)]
+        other = [place for place, name in found if name == table]
     else:
         rows = session.execute(
             "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') "
-            "AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_syncmon_%' LIMIT 1000"
+            "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_syncmon\\_%' ESCAPE '\\' "
+            "ORDER BY name LIMIT ?",
+            (LISTED,),
         )
-    return difflib.get_close_matches(table, [row[0] for row in rows], n=3, cutoff=0.5)
+        here, other = [row[0] for row in rows], []
+    if other:
+        return f'there is one in schema {", ".join(other)}: set schema = "{other[0]}"'
+    if not here:
+        return "there is no table at all: is it the right database, and may its user see them?"
+    return offered([table], here)

@@ -1,0 +1,101 @@
+"""What to do about a database's refusal, by its code."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_APART: Final = "or set max_rejects, which keeps such rows apart and lists them by their keys"
+_NULL: Final = (
+    "fill{column} in the source, leave the rows out with where, drop NOT NULL in the target, "
+    + _APART
+)
+_UNIQUE: Final = (
+    'make the rows unique in the source, use mode = "merge" where they are newer versions of rows '
+    "that are there, drop the target's{constraint}, " + _APART
+)
+_CHECK: Final = (
+    "correct the rows, leave them out with where, drop the target's{constraint}, " + _APART
+)
+_PARENT: Final = (
+    "the rows point to rows that the target lacks: list the table that they point to in this task, "
+    "it is copied first; or drop the target's{constraint}"
+)
+_CHILDREN: Final = (
+    "rows of another table point to rows that are not in the source any more: take those away first, "
+    'list that table in this task, or use mode = "merge"'
+)
+_CHANGED: Final = "the table was changed since the run was planned: start with fresh = true"
+_TRIGGER: Final = (
+    "a trigger of the target refuses the row: correct the row or the trigger, " + _APART
+)
+_WIDER: Final = (
+    "correct the value, leave the row out with where, or give the target's column a type that holds "
+    "it; max_rejects keeps such rows apart"
+)
+_OTHER: Final = "mend what the server names, then start the task again: it goes on where it was"
+_POSTGRESQL: Final = {
+    "23502": _NULL,
+    "23505": _UNIQUE,
+    "23514": _CHECK,
+    "23P01": _CHECK,
+    "42P01": _CHANGED,
+    "42703": _CHANGED,
+    "42704": _CHANGED,
+    "3F000": _CHANGED,
+    "P0001": _TRIGGER,
+}
+_DENIED: Final = re.compile(r"permission denied for (?P<kind>[\w ]+?) (?P<name>\S+)$")
+_RIGHTS: Final = {  # to read, and to write
+    "schema": ("USAGE", "USAGE, CREATE"),
+    "database": ("CONNECT", "CREATE"),
+    "sequence": ("SELECT", "USAGE, UPDATE"),
+}
+_TABLE: Final = ("SELECT", "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES")
+_SQLITE: Final = {
+    "NOT NULL": _NULL,
+    "UNIQUE": _UNIQUE,
+    "CHECK": _CHECK,
+    "FOREIGN KEY": _PARENT,
+    "cannot store": _WIDER,
+    "datatype mismatch": _WIDER,
+    "Could not decode": "the text is not UTF-8: correct it, or leave the row out with where",
+    "no such table": _CHANGED,
+    "no such column": _CHANGED,
+    "has no column": _CHANGED,
+}
+
+
+def postgresql_hint(state: str, text: str, *, column: str = "", constraint: str = "") -> str:
+    """What to do about an error of PostgreSQL with this SQLSTATE."""
+    if state == "23503":
+        hint = _CHILDREN if text.startswith("update or delete") else _PARENT
+    elif state[:2] == "22":
+        hint = _WIDER
+    else:
+        hint = _POSTGRESQL.get(state, _OTHER)
+    return _filled(hint, column, constraint)
+
+
+def sqlite_hint(text: str, *, column: str = "") -> str:
+    """What to do about an error of SQLite with this text."""
+    hint = next((hint for words, hint in _SQLITE.items() if words in text), _OTHER)
+    return _filled(hint, column, "")
+
+
+def _filled(hint: str, column: str, constraint: str) -> str:
+    return hint.format(
+        column=f" column {column}" if column else " the column",
+        constraint=f" constraint {constraint}" if constraint else " rule",
+    )
+
+
+def right_hint(text: str, user: str, *, reading: bool) -> str:
+    """The statement that gives ``user`` the right that PostgreSQL misses."""
+    denied = _DENIED.search(text)
+    if denied is None:  # "must be owner of table t"
+        return f"let the owner run this task, or make {user} the owner, or a member of its role"
+    kind, name = denied["kind"], denied["name"]
+    right = _RIGHTS.get(kind, _TABLE)[0 if reading else 1]
+    word = "" if kind in ("table", "view") else f"{kind.upper()} "
+    return f"as its owner: GRANT {right} ON {word}{name} TO {user}"
