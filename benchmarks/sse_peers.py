@@ -86,24 +86,31 @@ def syncmon() -> tuple[httpserver.HTTPServer, Send]:
     channel = Channel(Scope(tasks=None), "0" * 32, {"load": feed}, reader)
     channel.listing = "0000"
 
+    serving: set[asyncio.Task[None]] = set()
+
     class Stream(web.RequestHandler):
         is_chunked = True
         username = "somebody"
+
+        async def is_still_allowed(self) -> bool:
+            return True
 
         async def get(self) -> None:
             self.set_header("Content-Type", "text/event-stream")
             self.write(b": hello\n\n")
             await self.flush()
-            sink = SocketSink(self, self.request.connection.stream)
-            self.client = Client(channel, sink, {})
-            channel.clients.add(self.client)
-            try:
-                await self.client.serve()
-            finally:
-                channel.clients.discard(self.client)
+            client = Client(channel, SocketSink(self, self.detach()), {})
+            task = asyncio.create_task(serve(client))
+            serving.add(task)
+            task.add_done_callback(serving.discard)
 
-        def on_connection_close(self) -> None:
-            self.client.close()
+    async def serve(client: Client) -> None:
+        client.sink.when_closed(client.close)
+        channel.clients.add(client)
+        try:
+            await client.serve()
+        finally:
+            channel.clients.discard(client)
 
     async def send(data: bytes) -> None:
         seq, version = feed.seq, feed.version

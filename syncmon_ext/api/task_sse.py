@@ -6,39 +6,62 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol
 
 from jupyter_core.utils import ensure_async
 from tornado import iostream, web
 from tornado.concurrent import Future
-from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
+from tornado.util import ObjectDict
 
 from syncmon_ext.api.base import SyncmonHandler, authorized
 from syncmon_ext.api.operation import Operation, Parameter, Route
-from syncmon_ext.model.errors import InvalidRequest, StoreUnavailable
+from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.services import sse_event
 from syncmon_ext.services.services import Services
 from syncmon_ext.services.sse_channel import Scope
 from syncmon_ext.services.sse_event import Frame
 from syncmon_ext.services.sse_position import LONGEST
-from syncmon_ext.services.task_sse import Subscription
 
 MOST_TASKS: Final = 900  # named in one stream; Tornado reads 1,000 parameters of a query
 HELLO: Final = Frame(sse_event.retry())
+LAST: Final = Frame(b"")  # ends a chunked body (RFC 9112, 7.1)
+UNASKED_BYTES: Final = 65_536  # that a client may send after its request
+
+
+class Reading(Protocol):
+    """What a connection needs to know of the request that it came with."""
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body goes in chunks, as in HTTP/1.1."""
+
+    @property
+    def username(self) -> str:
+        """Who reads."""
+
+    async def is_still_allowed(self) -> bool:
+        """Whether they may still read."""
 
 
 class SocketSink:
-    """A client's connection, once its headers are written."""
+    """A client's connection, taken over from Tornado once the headers are written.
 
-    def __init__(self, handler: _StreamHandler, stream: iostream.IOStream) -> None:
+    What Tornado keeps for a request under way is more than what a client costs that is only sent to.
+    """
+
+    __slots__ = ("_chunked", "_direct", "_handler", "_sent", "_stream", "_when_closed")
+
+    def __init__(self, handler: Reading, stream: iostream.IOStream) -> None:
         self._handler = handler
         self._stream = stream
+        stream.max_buffer_size = UNASKED_BYTES
         self._chunked = handler.is_chunked
         # TLS has to encrypt what is sent: there, only the stream can send.
         self._direct = None if isinstance(stream, iostream.SSLIOStream) else stream.socket.send
         self._sent: Future[None] | None = None
         self._when_closed: Callable[[], None] | None = None
+        stream.set_close_callback(self._gone)
 
     def ready(self) -> bool:
         """Whether the kernel has taken all that was sent."""
@@ -84,6 +107,11 @@ class SocketSink:
                 return False
         return not self._stream.closed()
 
+    def end(self) -> None:
+        """End the body: what follows is no error to the client."""
+        if self._chunked:
+            self.send(LAST)
+
     def close(self) -> None:
         """Cut the connection; the kernel forgets at once what a client did not take."""
         if self._stream.writing() and not self._stream.closed():
@@ -95,15 +123,14 @@ class SocketSink:
         """Call ``callback`` when the client has gone."""
         self._when_closed = callback
 
-    def gone(self) -> None:
-        """The connection is closed."""
-        if self._when_closed is not None:
-            self._when_closed()
+    def _gone(self) -> None:
+        tell, self._when_closed = self._when_closed, None
+        if tell is not None:
+            tell()
 
 
 class _StreamHandler(SyncmonHandler):
     _track_activity = False  # a page that is left open must not keep a server alive
-    _sink: SocketSink | None = None
 
     async def stream(self, services: Services, scope: Scope) -> None:
         """Send events until the stream is over or the client is gone."""
@@ -117,32 +144,33 @@ class _StreamHandler(SyncmonHandler):
         if self.request.method == "HEAD":
             await self.finish()
             return
-        async with services.sse.subscribe(scope, last_event_id) as subscription:
+        self.set_header("Connection", "close")  # after the stream nothing else comes over it
+        subscription = await services.sse.subscribe(scope, last_event_id)
+        served = False
+        try:
             if subscription.over:
                 self.clear_header("Content-Type")
                 self.clear_header("Content-Encoding")
                 self.set_status(204)
                 await self.finish()
                 return
-            await self._serve(services, subscription)
-
-    async def _serve(self, services: Services, subscription: Subscription) -> None:
-        self.write(HELLO.data)
-        try:
+            self.write(HELLO.data)
             await self.flush()
-            connection = cast("HTTP1Connection", self.request.connection)
-            self._sink = SocketSink(self, connection.stream)
+            self.application.log_request(self)
+            sink = SocketSink(self, self.detach())
             self._forget_the_start()
-            await services.sse.serve(subscription, self._sink)
-            if await self._sink.drained():
-                await self.finish()
-        except (iostream.StreamClosedError, StoreUnavailable):
-            # Either the client is gone, or it comes back when the store does.
-            self._close()
+            services.sse.start(subscription, sink)
+            served = True
+        except iostream.StreamClosedError:
+            pass  # the client is gone already
+        finally:
+            if not served:
+                services.sse.leave(subscription)
 
     def _forget_the_start(self) -> None:
         """Drop what was needed to begin: a client that stays for minutes should cost little."""
         self._headers = HTTPHeaders()
+        self.ui = ObjectDict()  # refers back to the handler
         self.__dict__.pop("_new_cookie", None)
         self.request.__dict__.pop("_cookies", None)  # parsed again when it is asked for
 
@@ -171,15 +199,6 @@ class _StreamHandler(SyncmonHandler):
             return True
         finally:
             self.current_user = self._jupyter_current_user = known
-
-    def _close(self) -> None:
-        cast("HTTP1Connection", self.request.connection).stream.close()
-
-    def on_connection_close(self) -> None:
-        """The client is gone: let its place go."""
-        super().on_connection_close()
-        if self._sink is not None:
-            self._sink.gone()
 
 
 class TaskStreamHandler(_StreamHandler):

@@ -36,6 +36,9 @@ class Sink(Protocol):
     async def drained(self) -> bool:
         """Wait until ready; False where the client is gone."""
 
+    def end(self) -> None:
+        """Say that nothing more will come; call it only when ready."""
+
     def close(self) -> None:
         """Let go of the client; what has not left is dropped."""
 

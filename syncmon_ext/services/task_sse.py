@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import msgspec
@@ -88,6 +87,7 @@ class TaskSse:
         self._pages: dict[tuple[str, int, int], asyncio.Future[Page]] = {}
         self._wholes: dict[str, asyncio.Future[bytes]] = {}
         self._reader = Reader(page=self._page, progress=self._whole)
+        self._serving: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -96,11 +96,8 @@ class TaskSse:
 
     # -- clients -------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def subscribe(
-        self, scope: Scope, last_event_id: str | None
-    ) -> AsyncIterator[Subscription]:
-        """The way into the stream of ``scope``, from ``last_event_id`` on; it is left at the end.
+    async def subscribe(self, scope: Scope, last_event_id: str | None) -> Subscription:
+        """The way into the stream of ``scope``, from ``last_event_id`` on; it must be left.
 
         Raises StoreUnavailable where the store cannot be read.
         """
@@ -113,11 +110,19 @@ class TaskSse:
         channel.visitors += 1
         try:
             await self._catch_up()
-            yield self._subscription(channel, last_event_id)
-        finally:
-            channel.visitors -= 1
-            if not channel.visitors and self._channels.get(scope) is channel:
-                del self._channels[scope]
+            return self._subscription(channel, last_event_id)
+        except BaseException:
+            self._leave(channel)
+            raise
+
+    def leave(self, subscription: Subscription) -> None:
+        """Give the place back of one who is not served."""
+        self._leave(subscription.channel)
+
+    def _leave(self, channel: Channel) -> None:
+        channel.visitors -= 1
+        if not channel.visitors and self._channels.get(channel.scope) is channel:
+            del self._channels[channel.scope]
 
     def _subscription(self, channel: Channel, last_event_id: str | None) -> Subscription:
         position = sse_position.decode(last_event_id) if last_event_id else None
@@ -137,21 +142,36 @@ class TaskSse:
             listing=missed_listing,
         )
 
+    def start(self, subscription: Subscription, sink: Sink) -> None:
+        """Serve a client in a task of its own: whoever let it in is free to go."""
+        task = asyncio.create_task(self.serve(subscription, sink))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def serve(self, subscription: Subscription, sink: Sink) -> None:
-        """Send a client all there is, until the stream is over or the client is gone."""
+        """Send a client all there is, until the stream is over or the client is gone, and leave."""
         channel = subscription.channel
         client = Client(channel, sink, channel.with_newcomers(subscription.lacks))
-        subscription.lacks.clear()  # they are the client's now
         client.positioned = subscription.resumed
         client.listing = subscription.listing
         if subscription.reset:
             sink.send(channel.reset(client, "unknown"))
+        del subscription  # a client that stays for minutes should cost little
         sink.when_closed(client.close)
         channel.clients.add(client)
         try:
             await client.serve()
+            if await sink.drained():
+                sink.end()
+                await sink.drained()
+        except StoreUnavailable:
+            pass  # cut off: the client comes back when the store does
+        except Exception:
+            _log.exception("serving a stream failed")
         finally:
+            sink.close()
             channel.clients.discard(client)
+            self._leave(channel)
 
     @property
     def clients(self) -> int:
@@ -177,6 +197,9 @@ class TaskSse:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop_task
         await self._round.stop()
+        for task in list(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         self._refuse(StoreUnavailable("the server shuts down"))
         self._thread.shutdown(wait=False)
 
