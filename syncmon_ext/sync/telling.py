@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import stamina
 
@@ -85,6 +84,8 @@ def _entry(webhook: Webhook, trouble: str | None) -> NewEntry:
 
 def _told(webhook: Webhook, body: bytes) -> str | None:
     """Send ``body``; what went wrong, in words that do not hold the address."""
+    import httpx  # an eighth of a worker's start, and most have nobody to tell
+
     try:
         url = _resolved(webhook.url, webhook.name)
         check_address(url, f"webhook {webhook.name}")
@@ -106,6 +107,8 @@ def _resolved(value: str | SecretReference, name: str) -> str:
 
 
 def _sent(url: str, token: str | None, body: bytes, whose: str) -> int:
+    import httpx
+
     for attempt in stamina.retry_context(
         on=(httpx.TransportError, OSError, NotTold),
         attempts=TRIES,
@@ -123,6 +126,8 @@ def _sent(url: str, token: str | None, body: bytes, whose: str) -> int:
 
 def _post(url: str, token: str | None, body: bytes, whose: str) -> int:
     """One try; the address that was checked is the one that is connected to."""
+    import httpx
+
     target = httpx.URL(url)
     host = urlsplit(url).hostname or ""
     port = target.port or (443 if target.scheme == "https" else 80)
