@@ -171,6 +171,7 @@ class _StreamHandler(SyncmonHandler):
         """Drop what was needed to begin: a client that stays for minutes should cost little."""
         self._headers = HTTPHeaders()
         self.ui = ObjectDict()  # refers back to the handler
+        self.request.connection = self.request.server_connection = None  # over, for Tornado
         self.__dict__.pop("_new_cookie", None)
         self.request.__dict__.pop("_cookies", None)  # parsed again when it is asked for
 
