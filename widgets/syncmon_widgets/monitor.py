@@ -91,6 +91,7 @@ class Monitor(anywidget.AnyWidget):
             selected=self._choice,
             **layout,
         )
+        _hear_beside_cells(self.comm)
         self._show(known)
         self.on_msg(self._hear)
         self._relay.add(self)
@@ -189,6 +190,16 @@ class Monitor(anywidget.AnyWidget):
         if relay := vars(self).get("_relay"):  # also of one that was refused half made
             relay.remove(self)
         super().close()
+
+
+def _hear_beside_cells(comm: Any) -> None:
+    """Let the display's messages be handled in the subshell that they name, while a cell runs.
+
+    ipykernel 7.4 takes them for replies to what was sent last, and hands them to the shell that sent
+    it: the one that is busy.
+    """
+    if getattr(comm, "_reply_subshell_for", None) is not None:
+        comm._reply_subshell_for = None
 
 
 def _script() -> str:
