@@ -11,9 +11,10 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # Playwright keeps an event loop running in its process, so browser tests have processes of their own.
 CROWD := --numprocesses=2 --dist=loadgroup
+KERNELS ?= 6.31.0 7.3.0 newest
 FAILED := --last-failed --last-failed-no-failures=none
 
-.PHONY: install demo lab test retest test-js lint types bench faults fuzz docs clean
+.PHONY: install demo lab test retest test-js kernels lint types bench faults fuzz docs clean
 
 install: $(STAMP) $(ASSETS)
 
@@ -46,6 +47,14 @@ retest: install
 	$(BIN)/python -m pytest --ignore=tests/browser -o cache_dir=.pytest_cache/most $(FAILED) || [ $$? = 5 ] || status=1; \
 	$(BIN)/python -m pytest tests/browser -o cache_dir=.pytest_cache/browser $(FAILED) || [ $$? = 5 ] || status=1; \
 	exit $$status
+
+# Panel and widget beside a busy cell, with kernels of other releases.
+kernels: install
+	status=0; for release in $(KERNELS); do \
+	  python=$$($(BIN)/python -m tests.browser.kernel_venv $$release) || exit 1; \
+	  echo "ipykernel $$($$python -c 'import ipykernel; print(ipykernel.__version__)')"; \
+	  SYNCMON_KERNEL=$$python $(BIN)/python -m pytest tests/browser -k busy -rP || status=$$?; \
+	done; exit $$status
 
 test-js: install
 	$(BIN)/python hatch_build.py check

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.kernel_venv import KERNEL_PYTHON
 from tests.browser.site import Site
 from tests.server import ROOT
 
@@ -23,6 +24,8 @@ SPEC = {
     "chunk_rows": 500,
     "throttle": {"rows": 1_000},  # per second: a copy that outlives any test
 }
+# The kernel's name: the environment's own, or another one that is to be tested.
+KERNEL = "syncmon-tested" if KERNEL_PYTHON else "python3"
 CONNECT = "from syncmon_widgets import Monitor, connect\nsm = connect()\n"
 
 
@@ -55,6 +58,13 @@ def notebook_site(folder: Path, *tasks: str, **options: Any) -> Site:
         "SYNCMON_CONFIG": str(folder / "syncmon.toml"),
         **options.pop("env", {}),
     }
+    if KERNEL_PYTHON:
+        spec = folder / "data" / "kernels" / KERNEL
+        spec.mkdir(parents=True)
+        command = [KERNEL_PYTHON, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        (spec / "kernel.json").write_text(
+            json.dumps({"argv": command, "display_name": KERNEL, "language": "python"})
+        )
     connections = {"source": "sqlite:///source.db"}
     connections |= {name: f"sqlite:///{name}.db" for name in tasks}
     specs = {name: {"source": "source", "target": name, **SPEC} for name in tasks}
@@ -92,7 +102,7 @@ class Notebook:
                 for number, source in enumerate(cells)
             ],
             "metadata": {
-                "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+                "kernelspec": {"display_name": KERNEL, "language": "python", "name": KERNEL}
             },
             "nbformat": 4,
             "nbformat_minor": 5,

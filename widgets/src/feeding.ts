@@ -21,6 +21,8 @@ export interface Feeding {
   feed: Feed;
   /** Where the page of the server is; null where the browser does not reach it. */
   pageUrl: string | null;
+  /** Tells when a command waits for a busy kernel; null where none has to. */
+  watchBusy: ((watcher: (busy: boolean) => void) => () => void) | null;
   close(): void;
 }
 
@@ -29,11 +31,18 @@ export async function openFeeding(channel: Channel, server: KernelServer): Promi
   if (client) {
     channel.send({ type: "direct" });
     const pageUrl = client.api.root.replace(/api\/v1$/, "syncmon/");
-    return { by: "server", ...client, pageUrl, close: () => {} };
+    return { by: "server", ...client, pageUrl, watchBusy: null, close: () => {} };
   }
   const link = new KernelLink(channel, "kernel/api/v1");
   const api = new Api({ baseUrl: "kernel", xsrfToken: () => null, fetch: link.fetch });
-  return { by: "kernel", api, feed: link, pageUrl: null, close: () => link.close() };
+  return {
+    by: "kernel",
+    api,
+    feed: link,
+    pageUrl: null,
+    watchBusy: (watcher) => link.watchBusy(watcher),
+    close: () => link.close(),
+  };
 }
 
 async function clientOf({ baseUrl }: KernelServer): Promise<Client | null> {

@@ -2,7 +2,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Api } from "./api";
 import { sharesServer } from "./feeding";
 import type { FeedEvent } from "./hub";
-import { type Channel, KernelLink, type PageMessage, SILENCE_MS } from "./kernel_link";
+import {
+  ANSWER_MS,
+  BUSY_MS,
+  type Channel,
+  KernelLink,
+  type PageMessage,
+  SILENCE_MS,
+} from "./kernel_link";
 import { entries, progress } from "./testing";
 
 class FakeKernel implements Channel {
@@ -75,6 +82,23 @@ describe("a link to the kernel", () => {
     const error = { code: "wrong_state", message: "a is idle", hint: "start it" };
     kernel.say({ type: "answer", id, status: 409, body: JSON.stringify({ error }) });
     await expect(asked).rejects.toMatchObject({ status: 409, body: error });
+  });
+
+  it("says when a command waits for a kernel that is busy, and never gives it up", async () => {
+    const busy: boolean[] = [];
+    link.watchBusy((now) => busy.push(now));
+    const read = api.progress("a").catch((error: Error) => error);
+    const paused = api.pause("a");
+    vi.advanceTimersByTime(BUSY_MS - 1);
+    expect(busy).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(busy).toEqual([true]);
+    vi.advanceTimersByTime(ANSWER_MS * 10);
+    expect(await read).toBeInstanceOf(Error);
+    const { id } = kernel.heard[2] as PageMessage & { type: "request" };
+    kernel.say({ type: "answer", id, status: 202, body: '{"task_id":"a"}' });
+    expect((await paused).task_id).toBe("a");
+    expect(busy).toEqual([true, false]);
   });
 
   it("hands out only what is wanted", () => {

@@ -23,13 +23,17 @@ export type PageMessage =
 
 /** The kernel speaks every 3 s at least: two missed messages and some slack are a silence. */
 export const SILENCE_MS = 8_000;
-/** A plan asks two databases; a kernel that is busy this long answers no button either. */
+/** A plan asks two databases. A command is not given up: a kernel that is busy obeys it in the end. */
 export const ANSWER_MS = 120_000;
+/** A kernel that is free obeys sooner. */
+export const BUSY_MS = 1_500;
 
 interface Waiting {
   answer: (response: Response) => void;
   timer: ReturnType<typeof setTimeout>;
 }
+
+type BusyWatcher = (busy: boolean) => void;
 
 export class KernelLink implements Feed {
   readonly #channel: Channel;
@@ -40,6 +44,8 @@ export class KernelLink implements Feed {
   #state: ConnectionState = "connecting";
   #lastNews: number | null = null;
   #silence: ReturnType<typeof setTimeout> | undefined;
+  readonly #late = new Set<string>();
+  readonly #busyWatchers = new Set<BusyWatcher>();
 
   /** `root` is what the addresses of requests begin with. */
   constructor(channel: Channel, root: string) {
@@ -55,10 +61,14 @@ export class KernelLink implements Feed {
     const path = String(input).slice(this.#root.length + 1);
     const body = typeof init?.body === "string" ? JSON.parse(init.body) : null;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const giveUp = () => {
         this.#waiting.delete(id);
         reject(new TypeError("the kernel does not answer"));
-      }, ANSWER_MS);
+      };
+      const isCommand = init?.method === "POST";
+      const timer = isCommand
+        ? setTimeout(() => this.#setLate(id, true), BUSY_MS)
+        : setTimeout(giveUp, ANSWER_MS);
       this.#waiting.set(id, { answer: resolve, timer });
       const key = new Headers(init?.headers).get("Idempotency-Key");
       this.#say({ type: "request", id, method: init?.method ?? "GET", path, key, body });
@@ -74,11 +84,18 @@ export class KernelLink implements Feed {
     };
   }
 
+  /** Tell `watcher` when a command waits because the kernel is busy, and when none does any more. */
+  watchBusy(watcher: BusyWatcher): () => void {
+    this.#busyWatchers.add(watcher);
+    return () => this.#busyWatchers.delete(watcher);
+  }
+
   close(): void {
     clearTimeout(this.#silence);
     for (const { timer } of this.#waiting.values()) clearTimeout(timer);
     this.#waiting.clear();
     this.#listeners.clear();
+    this.#busyWatchers.clear();
     this.#channel.off("msg:custom", this.#hear);
     this.#say({ type: "bye" });
   }
@@ -89,6 +106,7 @@ export class KernelLink implements Feed {
       if (!waiting) return;
       clearTimeout(waiting.timer);
       this.#waiting.delete(message.id);
+      this.#setLate(message.id, false);
       const headers = { "Content-Type": "application/json" };
       waiting.answer(new Response(message.body, { status: message.status, headers }));
     } else if (message.type === "news") {
@@ -106,6 +124,14 @@ export class KernelLink implements Feed {
       this.#tell({ type: "log", taskId, entries });
     }
     if (tasks) this.#tell({ type: "tasks" });
+  }
+
+  #setLate(id: string, late: boolean): void {
+    const before = this.#late.size > 0;
+    if (late) this.#late.add(id);
+    else this.#late.delete(id);
+    const busy = this.#late.size > 0;
+    if (busy !== before) for (const watcher of this.#busyWatchers) watcher(busy);
   }
 
   #become(state: ConnectionState, error: string | null): void {

@@ -1,6 +1,8 @@
 // The widget in a cell: a task's panel and curve, above it a list where there are several.
 
-import { percent, plural, rate } from "../format";
+import { useEffect, useState } from "preact/hooks";
+import type { Feeding } from "../feeding";
+import { percent, plural, rate, short } from "../format";
 import { writePlace } from "../links";
 import type { Progress } from "../messages";
 import type { Monitor } from "../monitor";
@@ -17,14 +19,17 @@ export interface WidgetProps {
   monitor: Monitor;
   /** About one task: there is nothing to choose. */
   single: boolean;
-  fedBy: "server" | "kernel";
+  fedBy: Feeding["by"];
+  watchBusy: Feeding["watchBusy"];
   /** Where the whole page is; null where the browser does not reach it. */
   pageUrl: string | null;
   onChoose: (taskId: string) => void;
 }
 
-export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProps) {
+export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }: WidgetProps) {
   const state = useMonitorState(monitor);
+  const [busy, setBusy] = useState(false);
+  useEffect(() => watchBusy?.(setBusy), [watchBusy]);
   const { tasks, progress, selected, samples, connection, listError } = state;
   const listed = tasks?.map((task) => progress[task.task_id] ?? task.progress);
   const shown = listed ?? Object.values(progress);
@@ -67,10 +72,15 @@ export function Widget({ monitor, single, fedBy, pageUrl, onChoose }: WidgetProp
           testId="chart-speed"
         />
       )}
+      {busy && (
+        <p role="status" data-testid="kernel-busy">
+          The kernel is busy: it does what you pressed when the cell has ended.
+        </p>
+      )}
       <p class="sm-quiet" data-testid="fed-by" data-by={fedBy}>
         {fedBy === "server"
           ? "Live from the server, also while the kernel is busy."
-          : "Relayed by the kernel: this browser does not reach the server. While the kernel is busy, buttons may have to wait."}
+          : "Relayed by the kernel: this browser does not reach the server."}
       </p>
     </div>
   );
@@ -101,8 +111,11 @@ function TaskButton({ progress, chosen, onChoose }: TaskButtonProps) {
         text={percent(value) || plural(progress.rows_committed, nounOf(progress))}
       />
       <span class="sm-number">{percent(value)}</span>
-      <span class="sm-number sm-quiet sm-widget-speed">
-        {isActive(state) && speed !== null ? rate(speed, nounOf(progress)) : ""}
+      <span
+        class="sm-number sm-quiet sm-widget-speed"
+        title={speed === null ? "" : rate(speed, nounOf(progress))}
+      >
+        {isActive(state) && speed !== null ? `${short(speed)}/s` : ""}
       </span>
     </button>
   );
