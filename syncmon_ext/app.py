@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ from syncmon_ext.api.routes import ROUTES, api_handlers
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.page.handler import page_handlers
 from syncmon_ext.services.configuration import default_store_url
+from syncmon_ext.services.holds import HoldMonitor
 from syncmon_ext.services.lifecycle import SCHEMA_ID, SCHEMA_PATH, events
 from syncmon_ext.services.metrics import Metrics
 from syncmon_ext.services.observer import Numbers
@@ -101,6 +103,12 @@ class SyncmonApp(ExtensionApp):
         whole container, they do not.""",
     ).tag(config=True)
 
+    watch_loop = Bool(
+        True,
+        help="""Whether it is measured how long the server's event loop is held at a time, by
+        syncmon or by others: a metric, and a line in the log where it was syncmon for over 50 ms.""",
+    ).tag(config=True)
+
     @default("store_url")
     def _default_store_url(self) -> str:
         return default_store_url()
@@ -121,8 +129,9 @@ class SyncmonApp(ExtensionApp):
             )
         )
         self._stopping = threading.Event()
+        self._monitor = HoldMonitor()
         self._nothing_seen = Numbers(seen_at=time.monotonic())
-        self._metrics = Metrics(self._numbers, self._clients)
+        self._metrics = Metrics(self._numbers, self._clients, lambda: self._monitor.holds)
         self.settings[SERVICES] = self._lazy
         self.settings[POOL] = ThreadPoolExecutor(THREADS, thread_name_prefix="syncmon")
         self.settings[SLOW_POOL] = ThreadPoolExecutor(
@@ -144,6 +153,8 @@ class SyncmonApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Begin to watch the workers: a run whose worker died goes on without a visitor."""
         REGISTRY.register(self._metrics)
+        if self.watch_loop:
+            self._monitor.start(asyncio.get_running_loop())
         serverapp.event_logger.register_event_schema(SCHEMA_PATH)
         told = partial(self._tell, asyncio.get_running_loop(), serverapp.event_logger)
         threading.Thread(
@@ -175,11 +186,16 @@ class SyncmonApp(ExtensionApp):
             self.serverapp.web_app.settings[ACTIVITY] = datetime.now(UTC)
 
     def _watch(self, tell: Callable[[Iterable[Announcement]], None]) -> None:
-        said = ""
+        said, frozen = "", False
         while not self._stopping.is_set():
             try:
                 self._look(tell)
                 said = ""
+                if not frozen:
+                    # What is loaded by now stays. Each full collection would go through it, for a
+                    # tenth of a second during which the event loop is held.
+                    gc.freeze()
+                    frozen = True
             except SyncmonError as error:
                 if error.message != said:  # once per trouble, not once a second
                     self.log.warning("syncmon: %s. %s", error.message, error.hint)
@@ -197,6 +213,7 @@ class SyncmonApp(ExtensionApp):
         self._stopping.set()
         with suppress(KeyError):  # it was not started
             REGISTRY.unregister(self._metrics)
+        self._monitor.stop()
         services = self._lazy.opened
         if services is not None:
             await services.close()

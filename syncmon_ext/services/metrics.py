@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from syncmon_ext.model.state import State
+from syncmon_ext.services.holds import Holds
 from syncmon_ext.services.observer import Numbers
 
 
 class Metrics:
     """A collector of prometheus_client. It runs on the event loop, so it reads what is known."""
 
-    def __init__(self, numbers: Callable[[], Numbers], clients: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        numbers: Callable[[], Numbers],
+        clients: Callable[[], int],
+        holds: Callable[[], Holds | None],
+    ) -> None:
         self._numbers = numbers
         self._clients = clients
+        self._holds = holds
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they are now."""
@@ -40,3 +47,17 @@ class Metrics:
         yield GaugeMetricFamily(
             "syncmon_stream_clients", "Clients of event streams", self._clients()
         )
+        holds = self._holds()
+        if holds is None:
+            return
+        yield GaugeMetricFamily(
+            "syncmon_loop_longest_hold_seconds",
+            "Longest time in the last minute that the server's event loop served nobody else",
+            holds.longest_seconds,
+        )
+        counts = CounterMetricFamily(
+            "syncmon_loop_holds", "Times that this was over 50 ms, by what ran", labels=["cause"]
+        )
+        for cause, count in holds.counts.items():
+            counts.add_metric([str(cause)], count)
+        yield counts

@@ -197,6 +197,8 @@ def test_metrics_stand_among_jupyters_own(tmp_path: Path) -> None:
         assert now("syncmon_runs", state="running") == 0
         assert now("syncmon_lag_seconds") < 5
         assert now("syncmon_bytes_committed_total") == 0
+        assert 0 < now("syncmon_loop_longest_hold_seconds") < SECONDS
+        assert now("syncmon_loop_holds_total", cause="syncmon") >= 0
         assert "http_request_duration_seconds" in client.get(address).text
         assert httpx.get(address).status_code == 403
         store.close()
