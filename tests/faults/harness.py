@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from syncmon_ext.model.connection import Connection
@@ -70,6 +71,14 @@ def made_rows(flights: int, seed: int = 1) -> dict[str, Rows]:
         "flights": rows,
         "empty": [],
     }
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, though nobody may have asked how."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or not process.is_running()
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Side:
