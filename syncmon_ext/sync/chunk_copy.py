@@ -42,14 +42,18 @@ def copied(
 
             def attempt(part: Chunk) -> Part:
                 with ROUTES[unit.route](source, session, snapshot) as way:
-                    return _attempted(way, own, unit, part)
+                    return attempted(way, unit, part, names.landing(own, unit))
 
             if unit.max_rejects:
                 around = Around(source, session, own, unit, snapshot, attempt)
                 return _copy(session, around.copy, own, unit, chunk)
             with ROUTES[unit.route](source, session, snapshot) as way:
                 return _copy(
-                    session, lambda part: _attempted(way, own, unit, part), own, unit, chunk
+                    session,
+                    lambda part: attempted(way, unit, part, names.landing(own, unit)),
+                    own,
+                    unit,
+                    chunk,
                 )
     except PaceChanged:
         return copied(source, target, own, unit, chunk, snapshot)
@@ -58,8 +62,9 @@ def copied(
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
 
 
-def _attempted(way: Way, own: Ownership, unit: UnitPlan, part: Chunk) -> Part:
-    landed = way.copy(unit, part, names.landing(own, unit))
+def attempted(way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:
+    """The rows of ``part`` in ``table``, counted, and their digest where that is asked for."""
+    landed = way.copy(unit, part, table)
     if landed.rows != landed.rows_read:
         raise CountMismatch(
             f"{landed.rows_read} rows were read and {landed.rows} landed",

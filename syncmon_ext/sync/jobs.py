@@ -17,6 +17,7 @@ from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.reject import Rejects, Replayed
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.sync import (
+    batch_copy,
     chunk_copy,
     chunks,
     claiming,
@@ -33,9 +34,17 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.results import ConnectionCheck, Discarded, Leftover, SwapResult, UnitMark
+from syncmon_ext.sync.results import (
+    BatchResult,
+    ConnectionCheck,
+    Discarded,
+    Leftover,
+    SwapResult,
+    UnitMark,
+)
 
 __all__ = [
+    "batch",
     "claim",
     "clean",
     "copy",
@@ -112,6 +121,18 @@ def copy(
         result = chunk_copy.copied(source, target, own, unit, chunk, snapshot)
     fault_point("chunk.returned")
     return result
+
+
+def batch(
+    source: Connection,
+    target: Connection,
+    own: Ownership,
+    units: list[UnitPlan],
+    rows: int,
+    snapshot: str | None,
+) -> BatchResult:
+    """Put small tables in place together, each of at most ``rows`` rows; raises FenceLost."""
+    return batch_copy.copied(source, target, own, units, rows, snapshot)
 
 
 def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:

@@ -50,10 +50,10 @@ def prepare(
         reading(source, snapshot) as origin,
         sessions.opened(target, own.application_name) as session,
     ):
-        epoch = _epoch(own, unit, snapshot)
+        begun = epoch(own, unit, snapshot)
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
-        restarted = row is not None and not row.swapped and row.epoch != epoch
+        restarted = row is not None and not row.swapped and row.epoch != begun
         if restarted and row is not None and unit.chunk_method == "key":
             # All its chunks were read in the snapshot that it began in: it has lost nothing.
             done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
@@ -65,7 +65,7 @@ def prepare(
             row = UnitRow(
                 staging=None if unit.direct else names.staging(own, unit),
                 upper=chunks.upper(origin, unit),
-                epoch=epoch,
+                epoch=begun,
                 swapped=False,
                 rows_swapped=None,
                 window=unit.window,
@@ -96,7 +96,7 @@ def _refuse(unit: UnitPlan) -> None:
     raise kind(f"table {table}: {'; '.join(unit.errors)}")
 
 
-def _epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
+def epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
     """What the chunks hang on: nothing for a key, unless one snapshot is asked for; else the snapshot or
     the worker."""
     if unit.consistency is Consistency.SNAPSHOT:

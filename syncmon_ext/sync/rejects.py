@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.keys import POSTGRES_INTEGERS, packed
 from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident, relation
 
@@ -61,6 +63,16 @@ def removed(dialect: str, own: Ownership, unit_id: str, *, key: KeyValue | None 
         table.c.store_id == own.store_id, table.c.task_id == own.task_id, table.c.unit_id == unit_id
     )
     return statement if key is None else statement.where(table.c.row_key == checkpoint.encoded(key))
+
+
+def of_units_removed(dialect: str, own: Ownership, unit_ids: Sequence[str]) -> Delete:
+    """Removes all that was rejected of units: their rows are read anew."""
+    table, ids = ledger(dialect).rejects, listed(dialect, unit_id=unit_ids)
+    return delete(table).where(
+        table.c.store_id == own.store_id,
+        table.c.task_id == own.task_id,
+        table.c.unit_id.in_(select(ids.c.unit_id)),
+    )
 
 
 def of_run_removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
@@ -135,7 +147,7 @@ def described(
     source: AnySession, own: Ownership, unit: UnitPlan, chunk: Chunk, error: BadRow
 ) -> tuple[Reject, KeyValue] | None:
     """The one row of ``chunk`` in the source as a reject, with its key; None where it is gone."""
-    listed = [*unit.key, *(column.name for column in unit.copied)]
+    wanted = [*unit.key, *(column.name for column in unit.copied)]
     table = relation(source_schema(source, unit), unit.source_table)
     values: list[Any] = []
     if isinstance(source, PostgresSession):
@@ -145,7 +157,7 @@ def described(
             for name, kind in zip(unit.key, unit.key_types, strict=True)
         )
         cut = f"left(CASE WHEN {{0}} IS DISTINCT FROM NULL THEN format('%s', {{0}}) END, {LONGEST_VALUE})"
-        texts = ", ".join(cut.format(ident(name)) for name in listed[len(unit.key) :])
+        texts = ", ".join(cut.format(ident(name)) for name in wanted[len(unit.key) :])
     else:
         bind = ranges.Binder()
         where, values = ranges.where(unit, chunk.low, chunk.high, bind), bind.values
@@ -156,7 +168,7 @@ def described(
             f"WHEN 'text' THEN hex(substr({{0}}, 1, {LONGEST_VALUE})) ELSE CAST({{0}} AS TEXT) END, "
             "typeof({0})"
         )
-        texts = ", ".join(cut.format(ident(name)) for name in listed[len(unit.key) :])
+        texts = ", ".join(cut.format(ident(name)) for name in wanted[len(unit.key) :])
     parts = ", ".join(part for part in (selected, texts) if part)
     rows = source.execute(f"SELECT {parts} FROM {table}{where} LIMIT 1", values)
     if not rows:
@@ -175,7 +187,7 @@ def described(
         error=error.reason or "the row was refused",
         rejected_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         message=error.message,
-        row=dict(zip(listed[len(unit.key) :], rest, strict=True)),
+        row=dict(zip(wanted[len(unit.key) :], rest, strict=True)),
     )
     return reject, key
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from syncmon_ext.model.chunk import Chunk, KeyValue, Window
+from syncmon_ext.model.chunk import Chunk, ChunkResult, KeyValue, Window
 
 
 class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,13 @@ class SwapResult(msgspec.Struct, frozen=True, kw_only=True):
     unit_id: str
     rows: int
     warnings: list[str] = []  # what could not be made in the target beside the rows
+
+
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a batch; a unit that is in neither list is as it was before."""
+
+    placed: list[tuple[str, ChunkResult]]  # unit ids whose rows are in place, each by one chunk
+    alone: list[str]  # unit ids that the batch could not take: they are copied one by one
 
 
 class Discarded(msgspec.Struct, frozen=True, kw_only=True):

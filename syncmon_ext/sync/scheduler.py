@@ -6,13 +6,14 @@ It touches no source and no target itself, so it answers within its beat whateve
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
-from syncmon_ext.model.errors import FenceLost, SnapshotLost, SyncmonError
+from syncmon_ext.model.errors import DatabaseUnavailable, FenceLost, SnapshotLost, SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.state import State, UnitState
@@ -20,7 +21,7 @@ from syncmon_ext.model.task import Consistency, TaskSpec, Verify
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
-from syncmon_ext.sync import jobs
+from syncmon_ext.sync import batches, jobs
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.chunk_copy import bounds
 from syncmon_ext.sync.faults import FaultInjected
@@ -28,7 +29,7 @@ from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildDied, ChildPool
 from syncmon_ext.sync.recorder import Recorder
-from syncmon_ext.sync.results import SwapResult, UnitMark
+from syncmon_ext.sync.results import BatchResult, SwapResult, UnitMark
 from syncmon_ext.sync.throttle import ChunkTooLarge
 from syncmon_ext.sync.unit_copy import Gap, UnitCopy
 
@@ -64,6 +65,7 @@ class Scheduler:
         self._must_end = must_end
         self._units: list[UnitCopy] = []
         self._by_id: dict[str, UnitCopy] = {}
+        self._left: deque[UnitCopy] = deque()  # from the first one on that has not ended
         self._handlers: dict[Future[Any], Callable[[Future[Any]], None]] = {}
         self._child_deaths = 0
         self._snapshot_lost = False
@@ -132,7 +134,12 @@ class Scheduler:
 
     def run(self) -> None:
         """Copy every unit that is not ended; returns when all are. Raises Interrupted."""
-        while not all(copy.ended for copy in self._units):
+        self._left = deque(self._units)
+        while True:
+            while self._left and self._left[0].ended:
+                self._left.popleft()
+            if not self._left:
+                return
             self.obey()
             if self._snapshot_lost and not self._handlers:
                 self._go_on_in_a_new_snapshot()
@@ -172,14 +179,20 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         limit = self._gauge.slots
+        most = self._batch_rows()
         active = 0
-        for copy in self._units:
-            if copy.ended:
-                continue
-            if self._blocked(copy):
+        for copy in self._left:
+            if copy.ended or self._blocked(copy):
                 continue
             if active >= limit:
                 break
+            if copy.in_batch:
+                continue
+            if most and batches.fits(copy, most):
+                if self._gauge.in_flight < limit:
+                    self._copy_together(batches.gathered(self._left, most), most)
+                    continue
+                break  # there is no slot for the next batch, and its turn is now
             active += 1
             if not copy.prepared and not copy.busy:
                 self._prepare(copy)
@@ -190,6 +203,67 @@ class Scheduler:
             if copy.copied:
                 active -= 1  # it waits for others, or is put in place: a slot is free for the next
                 self._put_in_place(copy)
+
+    def _batch_rows(self) -> int:
+        """How many rows a table may have at most to be copied in a batch; 0 where there are no batches."""
+        throttle = self._recorder.throttle
+        if throttle is not None and (throttle.rows or throttle.bytes):
+            return 0  # a batch could not be held back
+        return min(batches.TABLE_ROWS, self.spec.chunk_rows or batches.TABLE_ROWS)
+
+    def _copy_together(self, batch: list[UnitCopy], rows: int) -> None:
+        now = utc_now()
+        for copy in batch:
+            copy.begin_in_batch(now)
+            self._save(copy)
+        self._gauge.in_flight += 1
+        future = self._pool.submit(
+            attempted,
+            batch[0].plan.unit_id,
+            jobs.batch,
+            self._frozen.source,
+            self._frozen.target,
+            self._own,
+            [copy.plan for copy in batch],
+            rows,
+            self.snapshot,
+        )
+        self._handlers[future] = partial(self._copied_together, batch)
+
+    def _copied_together(self, batch: list[UnitCopy], future: Future[Any]) -> None:
+        self._gauge.in_flight -= 1
+        result = self._batch_result(batch, future)
+        placed = dict(result.placed) if result is not None else {}
+        for copy in batch:
+            unit_id = copy.plan.unit_id
+            if (chunk := placed.get(unit_id)) is not None:
+                copy.end_batch(chunk, self._gauge.elapsed())
+                self._gauge.count(chunk)
+                self._swapped([copy], [SwapResult(unit_id=unit_id, rows=chunk.rows)])
+            else:
+                copy.leave_batch(alone=result is None or unit_id in result.alone)
+                self._save(copy)
+
+    def _batch_result(self, batch: list[UnitCopy], future: Future[Any]) -> BatchResult | None:
+        """What came of a batch; None where its units are better copied one by one, to see whose fault it
+        was."""
+        nothing = BatchResult(placed=[], alone=[])
+        try:
+            result: BatchResult = future.result()
+        except FenceLost:
+            self._recorder.fenced = True
+            return nothing
+        except SnapshotLost:
+            self._snapshot_lost = True
+            return nothing
+        except DatabaseUnavailable as error:  # each of them would wait for it as long once more
+            for copy in batch:
+                self._fail(copy, error.message, error.hint)
+            return nothing
+        except Exception:
+            return None
+        self._child_deaths = 0
+        return result
 
     def _wants_walk(self, copy: UnitCopy) -> bool:
         return len(copy.ready) < WALK_AHEAD * self._gauge.slots

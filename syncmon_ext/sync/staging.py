@@ -59,6 +59,29 @@ def create(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
         _create_sqlite(session, unit, table)
 
 
+def create_in_place(session: AnySession, unit: UnitPlan, taken: names.Taken) -> None:
+    """Make the target table itself, with its key, where it is filled in the same transaction."""
+    if isinstance(session, SqliteSession):
+        _create_sqlite(session, unit, unit.target_table)
+        return
+    parts = [_postgresql_column(column) for column in unit.columns]
+    parts += [
+        f"CONSTRAINT {ident(names.index(taken, unit, index))} PRIMARY KEY ({columns(index.columns)})"
+        for index in unit.indexes
+        if index.primary
+    ]
+    name = relation(unit.target_schema, unit.target_table)
+    session.change(f"CREATE TABLE {name} ({', '.join(parts)})")
+
+
+def index_in_place(session: AnySession, unit: UnitPlan, taken: names.Taken) -> None:
+    """Make the other indexes of a table that was made in its place."""
+    if isinstance(session, SqliteSession):
+        build_sqlite(session, unit, unit.target_table)
+    else:
+        _build_postgresql(session, unit, unit.target_table, taken, with_key=False)
+
+
 def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> None:
     name = relation(unit.target_schema, table)
     target = relation(unit.target_schema, unit.target_table)
@@ -140,7 +163,8 @@ def build_indexes(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
         if unit.swap == "rename":
             _rebuild_postgresql(session, unit, table)
         elif unit.swap != "move" and not _indexed(session, unit, table):
-            _build_postgresql(session, unit, table)
+            taken = names.Taken(session)
+            _build_postgresql(session, unit, table, taken, with_key=not unit.direct)
     elif unit.swap not in ("move", "rename"):
         build_sqlite(session, unit, table)
 
@@ -156,13 +180,16 @@ def _indexed(session: PostgresSession, unit: UnitPlan, table: str) -> bool:
     return bool(rows[0][0] > counted)
 
 
-def _build_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> None:
+def _build_postgresql(
+    session: PostgresSession, unit: UnitPlan, table: str, taken: names.Taken, *, with_key: bool
+) -> None:
     name = relation(unit.target_schema, table)
     for index in unit.indexes:
-        label, listed = ident(names.index(session, unit, index)), columns(index.columns)
+        if index.primary and not with_key:
+            continue
+        label, listed = ident(names.index(taken, unit, index)), columns(index.columns)
         if index.primary:
-            if not unit.direct:
-                session.change(f"ALTER TABLE {name} ADD CONSTRAINT {label} PRIMARY KEY ({listed})")
+            session.change(f"ALTER TABLE {name} ADD CONSTRAINT {label} PRIMARY KEY ({listed})")
         else:
             unique = "UNIQUE " if index.unique else ""
             session.change(f"CREATE {unique}INDEX {label} ON {name} ({listed})")
@@ -221,7 +248,7 @@ def build_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
     for index in unit.indexes:
         if index.primary:
             continue
-        label = names.index(session, unit, index)
+        label = names.index(names.Taken(session), unit, index)
         if index.sql is not None:
             session.change(renamed_index(index.sql, label, table))
         else:

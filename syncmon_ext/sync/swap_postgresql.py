@@ -29,6 +29,12 @@ def lock(session: PostgresSession, unit: UnitPlan) -> None:
     session.change(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
 
 
+def lock_alone(session: PostgresSession, unit: UnitPlan, *, wait: bool = True) -> None:
+    """Keep everybody out; without ``wait`` it fails at once where somebody is at the table."""
+    table = relation(unit.target_schema, unit.target_table)
+    session.change(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE{'' if wait else ' NOWAIT'}")
+
+
 def hangs(session: PostgresSession, unit: UnitPlan) -> bool:
     """True where something hangs on the target by now that a rename would lose."""
     shape = reflect(session, unit.target_schema, unit.target_table)
@@ -50,7 +56,7 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
         session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
         return
     target = relation(unit.target_schema, unit.target_table)
-    session.change(f"LOCK TABLE {target} IN ACCESS EXCLUSIVE MODE")
+    lock_alone(session, unit)
     staging.build_indexes(session, own, unit)  # those that were added since
     listed = staging.postgresql_indexes(session, unit.target_schema, unit.target_table)
     session.change(f"DROP TABLE {target}")

@@ -39,6 +39,11 @@ def set_pace(pace: Pace | None) -> None:
     _pace = pace
 
 
+def bounded() -> bool:
+    """True where rows or bytes of what this process copies have a bound now."""
+    return _pace is not None and any(_pace.rates())
+
+
 class Pacer:
     """One chunk's account: call ``spend`` after each batch, it sleeps where the batch came too fast."""
 
@@ -48,7 +53,7 @@ class Pacer:
     @property
     def bounded(self) -> bool:
         """True where rows or bytes have a bound now."""
-        return _pace is not None and any(_pace.rates())
+        return bounded()
 
     def batch_rows(self, default: int) -> int:
         """How many rows a batch should hold so that the pace can be kept smoothly."""

@@ -41,7 +41,9 @@ class UnitCopy:
         self.plan = plan
         self.runtime = runtime
         self.prepared = False
-        self.busy = False  # a prepare, walk, index or swap job of it is under way
+        self.busy = False  # a prepare, walk, index or swap job of it is under way, or a batch
+        self.alone = False  # no batch takes it
+        self.in_batch = False
         self.indexed = False
         self.swapped = False
         self.gaps: deque[Gap] = deque()
@@ -52,6 +54,7 @@ class UnitCopy:
         self.at_once = False  # the table is moved as one chunk where nothing speaks against it
         self.repairs = 0  # rounds in which chunks were copied again since their content differed
         self._uncounted = False  # a chunk came without a row count
+        self._before = runtime  # a batch began
 
     @property
     def ended(self) -> bool:
@@ -67,6 +70,25 @@ class UnitCopy:
     def copied(self) -> bool:
         """Every chunk is committed."""
         return self.walked and not self.ready and not self.in_flight and not self.busy
+
+    def begin_in_batch(self, now: datetime) -> None:
+        """Show that a batch has taken it."""
+        self.busy = self.in_batch = True
+        self._before = self.runtime
+        self.change(state=UnitState.RUNNING, attempt=self.runtime.attempt + 1, started_at=now)
+
+    def leave_batch(self, *, alone: bool) -> None:
+        """Nothing came of it: it is as it was before."""
+        self.busy = self.in_batch = False
+        self.alone = self.alone or alone
+        if not self.ended:
+            self.runtime = self._before
+
+    def end_batch(self, result: ChunkResult, seconds: float) -> None:
+        """All of it was committed as one chunk."""
+        self.busy = self.in_batch = False
+        self.prepared = self.indexed = True
+        self.take_chunk(result, seconds)
 
     def ask_again(self) -> None:
         """Forget what is left to do: the target is asked where the unit stands."""

@@ -42,16 +42,19 @@ AUDIT = "copied_chunks"
 AUDITS = {
     "sqlite": [
         f"CREATE TABLE {AUDIT} (unit_id text, low_key text, high_key text, n int)",
-        "CREATE TRIGGER note_chunk AFTER UPDATE ON _syncmon_checkpoints BEGIN "
-        f"INSERT INTO {AUDIT} VALUES (NEW.unit_id, NEW.low_key, NEW.high_key, NEW.rows); END",
+        *(
+            f"CREATE TRIGGER note_{event} AFTER {event} ON _syncmon_checkpoints WHEN NEW.rows > 0 "
+            f"BEGIN INSERT INTO {AUDIT} VALUES (NEW.unit_id, NEW.low_key, NEW.high_key, NEW.rows); END"
+            for event in ("INSERT", "UPDATE")
+        ),
     ],
     "postgresql": [
         f"CREATE TABLE {AUDIT} (unit_id text, low_key text, high_key text, n int)",
         "CREATE FUNCTION note_chunk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"INSERT INTO public.{AUDIT} VALUES (NEW.unit_id, NEW.low_key, NEW.high_key, NEW.rows); "
         "RETURN NEW; END $$",
-        "CREATE TRIGGER note_chunk AFTER UPDATE ON _syncmon.checkpoints "
-        "FOR EACH ROW EXECUTE FUNCTION note_chunk()",
+        "CREATE TRIGGER note_chunk AFTER INSERT OR UPDATE ON _syncmon.checkpoints "
+        "FOR EACH ROW WHEN (NEW.rows > 0) EXECUTE FUNCTION note_chunk()",
     ],
 }
 

@@ -41,6 +41,15 @@ class Session(Protocol):
         """One transaction that writes: committed at the end of the block, rolled back on any error."""
         ...
 
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part of the open transaction that an error undoes alone, where the database still can."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """True within a transaction that can go on."""
+        ...
+
     def guard(self) -> AbstractContextManager[None]:
         """Around calls of the driver itself: tells that the database is waited for, maps errors."""
         ...

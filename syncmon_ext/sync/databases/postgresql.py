@@ -54,6 +54,7 @@ _KEEPALIVES: Final = {
 }
 _compile = Compiler(sqlalchemy_psycopg.PGDialect_psycopg())  # type: ignore[no-untyped-call]
 _IDLE: Final = psycopg.pq.TransactionStatus.IDLE
+_WITHIN: Final = (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
 
 # Classes and codes worth another try (PostgreSQL, appendix A).
 _UNAVAILABLE: Final = re.compile(r"08...|57P0[1-5]|53300|57014|55P03|25P0[34]|58030")
@@ -165,6 +166,26 @@ class PostgresSession:
         except BaseException:
             self._rollback()
             raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of the open transaction that an error undoes alone."""
+        self.change("SAVEPOINT syncmon_part")
+        try:
+            yield
+        except BaseException:
+            if self._open is not None and self._open.info.transaction_status in _WITHIN:
+                self.change("ROLLBACK TO SAVEPOINT syncmon_part")
+            raise
+        self.change("RELEASE SAVEPOINT syncmon_part")
+
+    @property
+    def in_transaction(self) -> bool:
+        """True within a transaction that can go on."""
+        return (
+            self._open is not None
+            and self._open.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+        )
 
     @contextmanager
     def reading(self, snapshot: str | None) -> Iterator[None]:

@@ -128,6 +128,24 @@ class SqliteSession:
             raise
 
     @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of the open transaction that an error undoes alone, unless SQLite undid all of it."""
+        self.change("SAVEPOINT syncmon_part")
+        try:
+            yield
+        except BaseException:
+            if self.in_transaction:
+                self.change("ROLLBACK TO SAVEPOINT syncmon_part")
+                self.change("RELEASE SAVEPOINT syncmon_part")
+            raise
+        self.change("RELEASE SAVEPOINT syncmon_part")
+
+    @property
+    def in_transaction(self) -> bool:
+        """True within a transaction that can go on."""
+        return self._open is not None and self._open.in_transaction
+
+    @contextmanager
     def reading(self) -> Iterator[None]:
         """A transaction that reads one state of the database."""
         self.change("BEGIN")
