@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import resource
+import signal
 import statistics
 import threading
 import time
@@ -24,6 +25,7 @@ from benchmarks.sse_measure import (
     Helper,
     connect,
     cpu_seconds,
+    holds_of,
     jupyter,
     jupyter_in_use,
     lateness,
@@ -38,6 +40,7 @@ DEAF = 10
 BURST = 100  # events to each client; they fit into the sockets' buffers
 MIB = 1_048_576
 KIND_NAMES = {
+    "bare": "socket.send in a loop, the floor",
     "syncmon": "syncmon",
     "tornado": "Tornado, write + flush",
     "websocket": "Tornado's WebSocket",
@@ -56,7 +59,7 @@ UPGRADE = {
 
 def fanout(options: argparse.Namespace) -> list[Row]:
     """Events to many clients as fast as they go, and one a second, by each of the servers."""
-    kinds = ["tornado", "syncmon", "websocket"]
+    kinds = ["bare", "tornado", "syncmon", "websocket"]
     if importlib.util.find_spec("sse_starlette") and importlib.util.find_spec("uvicorn"):
         kinds.append("starlette")
     cost: dict[str, float] = {}
@@ -161,7 +164,7 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
             if deaf:
                 connect(stalled, server, "stream?task=load&task=loud", 0, deaf=deaf)
             began, cpu = time.monotonic(), cpu_seconds(process)
-            with jupyter_in_use(server) as taken, lateness() as late:
+            with jupyter_in_use(server) as taken, lateness() as late, holds_of(server) as held:
                 written = _write(run, loud if deaf else None, options.seconds)
             cpu = cpu_seconds(process) - cpu
             arrivals = crowd.ask(do="arrivals")["arrivals"]
@@ -189,6 +192,13 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
                     f"{name}{words}: CPU of the whole server",
                     f"{cpu / max(1, len(delays)) * 1e6:.0f} µs for each event that arrived, "
                     f"{cpu / (time.monotonic() - began):.0%} of a core",
+                ),
+                Row(
+                    f"{name}{words}: longest hold of the event loop",
+                    f"{held.longest * 1e3:.0f} ms; over 50 ms: {held.own} by syncmon, "
+                    f"{held.others} by others",
+                    "< 50 ms",
+                    held.longest < 0.05,
                 ),
                 Row(
                     f"{name}{words}: Jupyter's api/status",
@@ -226,6 +236,7 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
                 back,
             )
         )
+        rows.append(_left_behind(name, process, memory, count))
         connect(crowd, server, "stream?task=load", count)
         again = process.memory_info().rss - connected - max(0, grown)
         rows.append(
@@ -237,6 +248,19 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
             )
         )
     return rows
+
+
+def _left_behind(name: str, process: psutil.Process, baseline: int, count: int) -> Row:
+    """The memory beyond the baseline, half a minute after all have left; and free pages given back."""
+    time.sleep(30)
+    left = process.memory_info().rss - baseline
+    process.send_signal(signal.SIGUSR2)  # TRIM: what the allocator keeps goes to the system
+    time.sleep(1)
+    trimmed = process.memory_info().rss - baseline
+    return Row(
+        f"{name} left: memory beyond the baseline, 30 s later",
+        f"{left / count / 1024:+.1f} KiB for each of them, {trimmed / count / 1024:+.1f} trimmed",
+    )
 
 
 def _write(run: SimulatedRun, loud: SimulatedRun | None, seconds: int) -> dict[int, float]:
@@ -313,7 +337,7 @@ def tasks(options: argparse.Namespace) -> list[Row]:
 
 def rest(options: argparse.Namespace) -> list[Row]:
     """The two calls that a page makes first."""
-    with jupyter() as (server, store, _), server.client() as client:
+    with jupyter() as (server, store, process), server.client() as client:
         wide = SimulatedRun(store, "wide", [f"t{number}" for number in range(10_000)])
         long = SimulatedRun(store, "long")
         for _ in range(0, options.entries, 10_000):
@@ -328,7 +352,9 @@ def rest(options: argparse.Namespace) -> list[Row]:
         changed = _milliseconds(
             lambda: client.get("tasks/wide/progress"), 30, lambda: wide.commit("t77", 5)
         )
+        exported = _export(client, process)
     return [
+        exported,
         Row("Jupyter's api/status, as a floor", f"p50 {floor:.1f} ms"),
         Row(
             f"logs?limit=50 of {options.entries:,} entries",
@@ -338,8 +364,26 @@ def rest(options: argparse.Namespace) -> list[Row]:
         ),
         Row("progress of 10,000 units", f"p50 {progress:.1f} ms", "< 20 ms", progress < 20),
         Row("the same after a unit changed", f"p50 {changed:.1f} ms", "< 20 ms", changed < 20),
-        Row("the same for the first time", f"{cold:.0f} ms"),
+        Row("the same for the first time", f"{cold:.0f} ms, off the event loop"),
     ]
+
+
+def _export(client: httpx.Client, process: psutil.Process) -> Row:
+    """The whole log as CSV, read as it comes; how far the server's memory grows meanwhile."""
+    before = highest = process.memory_info().rss
+    began, lines, size = time.monotonic(), 0, 0
+    with client.stream("GET", "tasks/long/logs", headers={"Accept": "text/csv"}) as answer:
+        for number, piece in enumerate(answer.iter_bytes()):
+            lines, size = lines + piece.count(b"\n"), size + len(piece)
+            if number % 20 == 0:
+                highest = max(highest, process.memory_info().rss)
+    grown = highest - before
+    return Row(
+        f"CSV of {lines - 1:,} log entries, {size / MIB:.0f} MiB, in {time.monotonic() - began:.0f} s",
+        f"memory of the server grows by {grown / MIB:.1f} MiB",
+        "constant: < 16 MiB",
+        grown < 16 * MIB,
+    )
 
 
 def _milliseconds(

@@ -20,6 +20,17 @@ from syncmon_ext.store.store import Store
 from tests.server import JupyterServer
 
 ROOT = Path(__file__).resolve().parent.parent
+WINDOW_SECONDS = 2.0
+CONFIG = f"""
+import ctypes, signal
+from syncmon_ext.services import holds
+holds.WINDOW_SECONDS = {WINDOW_SECONDS}
+libc = ctypes.CDLL(None)
+if hasattr(libc, "malloc_trim"):
+    signal.signal(signal.SIGUSR2, lambda *_, trim=libc.malloc_trim: trim(0))
+else:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+"""
 
 
 class Helper:
@@ -78,7 +89,7 @@ def jupyter(
     """A server that sends what it sees at once, or when it is time; and its store."""
     with tempfile.TemporaryDirectory(prefix="syncmon-bench-") as folder:
         traits = {"SyncmonApp.push_interval": push_interval}
-        with JupyterServer(Path(folder), traits=traits) as server:
+        with JupyterServer(Path(folder), traits=traits, config=CONFIG) as server:
             assert server.process is not None
             store = Store(server.store_url)
             try:
@@ -114,6 +125,45 @@ def jupyter_in_use(server: JupyterServer) -> Iterator[list[float]]:
     finally:
         stop.set()
         thread.join()
+
+
+class Held:
+    """What the server's own monitor says of a while."""
+
+    longest = 0.0
+    own = others = 0
+
+
+@contextmanager
+def holds_of(server: JupyterServer) -> Iterator[Held]:
+    """How long the event loop was held while the block runs, asked of Jupyter's metrics."""
+    held = Held()
+    stop = threading.Event()
+
+    def counts() -> tuple[float, int, int]:
+        with server.client() as client:
+            text = client.get(f"{server.url}metrics").text
+        found = dict(line.rsplit(" ", 1) for line in text.splitlines() if "syncmon_loop" in line)
+        own = int(float(found['syncmon_loop_holds_total{cause="syncmon"}']))
+        total = sum(int(float(count)) for name, count in found.items() if "holds_total{" in name)
+        return float(found["syncmon_loop_longest_hold_seconds"]), own, total - own
+
+    def look_on() -> None:
+        while not stop.wait(WINDOW_SECONDS / 2):
+            held.longest = max(held.longest, counts()[0])
+
+    time.sleep(3 * WINDOW_SECONDS)  # the gauge forgets what was before
+    _, own, others = counts()
+    thread = threading.Thread(target=look_on)
+    thread.start()
+    try:
+        yield held
+    finally:
+        stop.set()
+        thread.join()
+    longest, all_own, all_others = counts()
+    held.longest = max(held.longest, longest)
+    held.own, held.others = all_own - own, all_others - others
 
 
 @contextmanager

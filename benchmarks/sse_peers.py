@@ -1,6 +1,8 @@
 """Servers that do nothing but send: syncmon's fan-out, raw Tornado, sse-starlette.
 
-    python -m benchmarks.sse_peers syncmon|tornado|websocket|starlette
+    python -m benchmarks.sse_peers syncmon|tornado|websocket|starlette|bare
+
+``bare`` is no server but the floor below all of them: ``socket.send`` of the same bytes in a loop.
 
 Each sends the same events to all clients. A JSON object a line on stdin tells what to send; the answer
 says when and at what cost of processor time. Commands: ``send`` (events, seconds between), ``quit``.
@@ -168,6 +170,30 @@ async def serve_starlette() -> None:
     serving.cancel()
 
 
+async def serve_bare() -> None:
+    """Answer each client with a head, then send: what the kernel and the reader cost by themselves."""
+    loop = asyncio.get_running_loop()
+    clients: list[socket.socket] = []
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1_024)
+    listening.setblocking(False)
+
+    async def accept() -> None:
+        while True:
+            client, _ = await loop.sock_accept(listening)
+            await loop.sock_recv(client, 65_536)
+            client.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
+            clients.append(client)
+
+    async def send(data: bytes) -> None:
+        frame = sse_event.event("log", data)
+        for client in clients:
+            client.send(frame)
+
+    accepting = asyncio.create_task(accept())
+    await obey(listening.getsockname()[1], send)
+    accepting.cancel()
+
+
 async def obey(port: int, send: Send) -> None:
     """Say the port, then do as told until the input ends."""
     commands: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -194,8 +220,6 @@ async def obey(port: int, send: Send) -> None:
 
 if __name__ == "__main__":
     kind = sys.argv[1]
-    asyncio.run(
-        serve_starlette()
-        if kind == "starlette"
-        else serve_tornado({"tornado": tornado, "syncmon": syncmon, "websocket": web_socket}[kind])
-    )
+    others = {"starlette": serve_starlette, "bare": serve_bare}
+    on_tornado = {"tornado": tornado, "syncmon": syncmon, "websocket": web_socket}
+    asyncio.run(others[kind]() if kind in others else serve_tornado(on_tornado[kind]))
