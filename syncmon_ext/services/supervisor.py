@@ -16,7 +16,7 @@ from syncmon_ext.store import announcements, log, loops, runs, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
-from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch
+from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch, end_process
 from syncmon_ext.sync.telling import tell_of_end
 
 TAKEOVERS = 3  # without a row of progress between them; then something is wrong with the run itself
@@ -58,6 +58,7 @@ class Supervisor:
             for run, lease in ended:
                 # Its worker died between the record of the end and the clearing of the target.
                 if self._watch.is_dead(lease, self._lease_seconds):
+                    end_process(lease.owner)
                     with self._store.write() as connection:
                         runs.release(connection, run.run_id, lease.token)
                     self.launch(run.run_id, lease.token)
@@ -91,6 +92,8 @@ class Supervisor:
             return
         if run.state is State.INTERRUPTED and not resume:
             return
+        # Perhaps it is only frozen: with the lock on a file that the next one needs, or on the store.
+        end_process(lease.owner)
         launch = self._take_over(run, lease, resume=resume)
         if launch:
             self.launch(run.run_id, lease.token)

@@ -30,7 +30,7 @@ from syncmon_ext.sync import consistency, engine_url, jobs
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
-from syncmon_ext.sync.lease import end_process, is_here, this_process
+from syncmon_ext.sync.lease import end_process, this_process
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildPool, Notice
 from syncmon_ext.sync.recorder import Recorder
@@ -52,8 +52,7 @@ def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool
         before = runs.run_state(connection, run_id)
     if lease.token != token:
         return 0  # somebody else was faster
-    if lease.owner is not None and is_here(lease.owner):
-        end_process(lease.owner)  # dead to the world, but perhaps only frozen
+    end_process(lease.owner)  # dead to the world, but perhaps only frozen
     with store.write() as connection:
         if not runs.acquire(connection, run_id, token, this_process()):
             return 0

@@ -22,6 +22,7 @@ from syncmon_ext.model.run import Lease, Owner
 
 HEARTBEAT_SECONDS: Final = 1.0
 LEASE_SECONDS: Final = 20.0  # long beside a heartbeat: a busy disk must not cost a worker its run
+END_SECONDS: Final = 1.5  # for a killed process to be gone; a command must answer within 2 s
 STARTING_SECONDS: Final = 20.0  # for a worker that was launched and has not taken its run yet
 
 
@@ -76,11 +77,14 @@ def process_of(owner: Owner) -> psutil.Process | None:
         return None
 
 
-def end_process(owner: Owner) -> None:
+def end_process(owner: Owner | None) -> None:
     """End a worker of this host that lost its run, with its children, before anyone takes over.
 
-    It may be frozen with a transaction open, so only SIGKILL will do. Does nothing where it is dead.
+    It may be frozen with a transaction open, so only SIGKILL will do. Does nothing where it is dead, or
+    of another host.
     """
+    if owner is None or not is_here(owner):
+        return
     process = process_of(owner)
     if process is None or process.pid == os.getpid():
         return
@@ -90,7 +94,17 @@ def end_process(owner: Owner) -> None:
             one.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(doomed, timeout=5)
+    deadline = time.monotonic() + END_SECONDS
+    while any(map(_is_there, doomed)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _is_there(process: psutil.Process) -> bool:
+    # Orphans stay zombies where nobody asks for their end, as in many a container.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class LeaseWatch:

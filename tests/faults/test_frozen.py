@@ -12,6 +12,7 @@ import psutil
 import pytest
 from sqlalchemy import text
 
+from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.state import State
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.sync.lease import process_of
@@ -130,3 +131,20 @@ def test_frozen_writer_of_this_host_is_ended_before_its_run_goes_on(
         it.until(lambda: it.progress().state is State.COMPLETED)
         it.assert_equal()
         it.assert_each_chunk_copied_once()
+
+
+def test_worker_that_is_frozen_with_the_lock_on_the_store_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = tmp_path / "frozen"
+    monkeypatch.setenv("SYNCMON_FAULT", "store.before_commit:2:freeze")
+    monkeypatch.setenv("SYNCMON_FAULT_ONCE", str(frozen))
+    with rig(tmp_path, "sqlite-sqlite", throttle={"rows": 1_000}) as it:
+        it.control.start("nightly")
+        it.until(frozen.exists, watch=False)
+        with pytest.raises(StoreUnavailable, match="locked"), it.store.write():
+            pass
+        impatient = Supervisor(it.store, lease_seconds=LEASE_SECONDS)
+        it.until(lambda: (impatient.check(), "the worker is gone" in it.messages())[1], watch=False)
+        assert it.until_ended().state is State.COMPLETED
+        it.assert_equal()
