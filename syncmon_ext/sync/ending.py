@@ -33,6 +33,7 @@ def discard(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> li
         if not ledger.exists(session):
             return [Discarded(unit_id=unit.unit_id, kept=False, rows_kept=0) for unit in units]
         with session.transaction():
+            ledger.create(session)  # of an older version: brought up to date
             results = [_discarded(session, own, unit) for unit in units]
             for unit, result in zip(units, results, strict=True):
                 if not result.kept:
@@ -48,6 +49,7 @@ def forget(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> Non
     with sessions.opened(target, own.application_name) as session:
         if ledger.exists(session):
             with session.transaction():
+                ledger.create(session)
                 _remove(session, own, units)
                 fault_point("forget.before_commit")
     fault_point("forget.after_commit")
@@ -169,6 +171,7 @@ def clean(target: Connection, run_ids: Sequence[str]) -> list[Leftover]:
             return []
         tables = ledger.ledger(session.dialect)
         with session.transaction():
+            ledger.create(session)
             gone = [item for item in _leftovers(session) if item.run_id in run_ids]
             for item in gone:
                 if item.staging is not None:

@@ -5,16 +5,33 @@ PostgreSQL keeps them in the schema ``_syncmon``, SQLite under names that begin 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
 from sqlalchemy.schema import CreateSchema, CreateTable
 
+from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.sync.databases.base import Session
+from syncmon_ext.sync.quoting import ident, relation
 
 SCHEMA: Final = "_syncmon"
+# Raised with every change of the tables. What is added to a table may be NULL, so that the syncmon before
+# can still write to it.
+VERSION: Final = 1
 _LOCK: Final = 0x73796E63  # "sync": of pg_advisory_xact_lock, so that two claims do not both create
 
 
@@ -26,10 +43,18 @@ class Ledger(msgspec.Struct, frozen=True):
     checkpoints: Table
     watermarks: Table
     rejects: Table
+    version: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table."""
-        return (self.fences, self.units, self.checkpoints, self.watermarks, self.rejects)
+        return (
+            self.fences,
+            self.units,
+            self.checkpoints,
+            self.watermarks,
+            self.rejects,
+            self.version,
+        )
 
 
 @cache
@@ -107,12 +132,61 @@ def ledger(dialect: str) -> Ledger:
             Column("row_values", Text, nullable=False),  # JSON
             Column("rejected_at", Text, nullable=False),
         ),
+        version=Table(  # one row
+            f"{prefix}version", metadata, Column("version", integer, primary_key=True)
+        ),
     )
 
 
 def exists(session: Session) -> bool:
-    """True where the target has all of the tables."""
-    names = [table.name for table in ledger(session.dialect).all()]
+    """True where the target has the tables that every version has."""
+    tables = ledger(session.dialect)
+    return _there(session, [tables.fences, tables.units, tables.checkpoints])
+
+
+def has_rejects(session: Session) -> bool:
+    """True where the target can hold bad rows: those of older versions could not."""
+    return _there(session, [ledger(session.dialect).rejects])
+
+
+def create(session: Session) -> None:
+    """Make the tables, or bring them up to date; within the caller's transaction.
+
+    Raises InvalidConfig where a newer syncmon made them.
+    """
+    if _version(session) == VERSION:
+        return
+    if session.dialect == "postgresql":
+        session.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        session.change(str(CreateSchema(SCHEMA, if_not_exists=True)).strip())
+    tables = ledger(session.dialect)
+    for table in tables.all():
+        session.run_change(CreateTable(table, if_not_exists=True))
+        columns = _columns(session, table)
+        for column in table.columns:
+            if column.name not in columns:  # a column of a newer version may be NULL
+                name = relation(table.schema, table.name)
+                session.change(f"ALTER TABLE {name} ADD COLUMN {ident(column.name)} {column.type}")
+    session.run_change(delete(tables.version))
+    session.run_change(insert(tables.version).values(version=VERSION))
+
+
+def _version(session: Session) -> int:
+    """The version of the tables; 0 where there are none, or from before they had one."""
+    table = ledger(session.dialect).version
+    found = session.run(select(table.c.version)) if _there(session, [table]) else []
+    version = int(found[0][0]) if found else 0
+    if version > VERSION:
+        raise InvalidConfig(
+            f"{session.name}: syncmon's tables in it have version {version}; this syncmon knows "
+            f"{VERSION}",
+            hint="a newer syncmon writes there: upgrade this one",
+        )
+    return version
+
+
+def _there(session: Session, tables: Sequence[Table]) -> bool:
+    names = [table.name for table in tables]
     if session.dialect == "postgresql":
         found = session.execute(
             "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -128,12 +202,13 @@ def exists(session: Session) -> bool:
     return bool(found[0][0] == len(names))
 
 
-def create(session: Session) -> None:
-    """Make the tables that are missing; within the caller's transaction."""
-    if exists(session):
-        return
+def _columns(session: Session, table: Table) -> set[str]:
     if session.dialect == "postgresql":
-        session.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        session.change(str(CreateSchema(SCHEMA, if_not_exists=True)).strip())
-    for table in ledger(session.dialect).all():
-        session.run_change(CreateTable(table, if_not_exists=True))
+        rows = session.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+            "AND NOT attisdropped",
+            (relation(table.schema, table.name),),
+        )
+    else:
+        rows = session.execute("SELECT name FROM pragma_table_info(?)", (table.name,))
+    return {row[0] for row in rows}

@@ -42,7 +42,7 @@ def listed(target: Connection, store_id: str, task_id: str, limit: int) -> Rejec
     if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
         return Rejects(total=0, rejects=[])
     with sessions.opened(target, f"{READER}/rejects") as session:
-        if not ledger.exists(session):
+        if not ledger.has_rejects(session):
             return Rejects(total=0, rejects=[])
         found = rejects.found(session, store_id, task_id, limit)
         total = rejects.total(session, store_id, task_id)
@@ -64,7 +64,7 @@ def replayed(
     deadline = time.monotonic() + seconds
     by_id = {unit.unit_id: unit for unit in units}
     with sessions.opened(target, f"syncmon/{_RUN}") as session:
-        if not ledger.exists(session):
+        if not ledger.has_rejects(session):
             return Replayed(replayed=0, gone=0, remaining=0)
         token = _next_token(session, f"{_RUN}-{task_id}")
         waiting = [

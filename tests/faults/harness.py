@@ -134,7 +134,7 @@ class Side:
             else "SELECT tablename FROM pg_tables WHERE schemaname NOT IN "
             "('pg_catalog', 'information_schema')"
         )
-        own = {"fences", "units", "checkpoints", "watermarks", "rejects", AUDIT}
+        own = {"fences", "units", "checkpoints", "watermarks", "rejects", "version", AUDIT}
         names = {str(row[0]).removeprefix("_syncmon_") for row in rows}
         return sorted(names - own - set(DDL))
 

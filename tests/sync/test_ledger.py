@@ -1,0 +1,91 @@
+"""syncmon's own tables in a target that another version of it made."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncmon_ext.model.errors import InvalidConfig
+from syncmon_ext.sync import jobs, ledger
+from tests.sync.copying import Copy, owner
+from tests.sync.databases import Database, Maker, database
+
+__all__ = ["database"]
+
+# What each change of the tables added, the newest first; taken away again, it is what was there before.
+ADDED = (
+    ["DROP TABLE {version}"],
+    ["DROP TABLE {rejects}"],
+    ["ALTER TABLE {checkpoints} DROP COLUMN digest"],
+    ["DROP TABLE {watermarks}", "ALTER TABLE {units} DROP COLUMN cursor_window"],
+)
+
+
+def names(db: Database) -> dict[str, str]:
+    tables = ledger.ledger(db.dialect)
+    return {
+        name: str(getattr(tables, name).fullname)
+        for name in ("fences", "units", "checkpoints", "watermarks", "rejects", "version")
+    }
+
+
+def take_back(target: Database, changes: int) -> None:
+    """Make the tables what a syncmon before that many changes would have made."""
+    for statements in ADDED[:changes]:
+        target.run(*(statement.format(**names(target)) for statement in statements))
+
+
+def half_done(database: Maker, dialect: str) -> tuple[Database, Database, Copy]:
+    """A copy whose worker is gone in the middle."""
+    source, target = database("sqlite"), database(dialect)
+    source.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+    source.insert("t", [(n, f"v{n}") for n in range(100)])
+    copy = Copy(source, target, tables=["t"], verify="count")
+    with copy.claimed():
+        unit = copy.units[0]
+        chunks = list(copy.chunks(unit, copy.prepare(unit), 30))
+        copy.copy(unit, chunks[0])
+        copy.copy(unit, chunks[1])
+    return source, target, copy
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("changes", range(1, len(ADDED) + 1))
+def test_run_that_an_older_version_left_half_done_goes_on(
+    database: Maker, dialect: str, changes: int
+) -> None:
+    source, target, _ = half_done(database, dialect)
+    take_back(target, changes)
+    resumed = Copy(source, target, owner(token=2), tables=["t"], verify="count")
+    with resumed.claimed():
+        unit = resumed.units[0]
+        mark = resumed.prepare(unit)
+        assert (mark.chunks_committed, sum(chunk.rows or 0 for chunk in mark.committed)) == (2, 60)
+        resumed.copy_all(unit, 30)
+        resumed.swap(unit)
+    jobs.forget(resumed.target, resumed.own, resumed.units)
+    assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t"))
+    assert target.query(f"SELECT version FROM {names(target)['version']}") == [(ledger.VERSION,)]
+    # And what was added since works.
+    again = Copy(source, target, owner(run="again"), tables=["t"], mode="merge", max_rejects=1)
+    again.run(40)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_stop_and_doctor_clear_what_an_older_version_left(database: Maker, dialect: str) -> None:
+    _, target, copy = half_done(database, dialect)
+    take_back(target, len(ADDED))
+    assert jobs.rejects(target.connection, "store1", "task", 10).total == 0
+    left = jobs.leftovers(target.connection)
+    assert [(item.table, item.chunks, item.rows) for item in left] == [("t", 2, 60)]
+    jobs.discard(copy.target, copy.own, copy.units)
+    assert target.staging() == [] and jobs.leftovers(target.connection) == []
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_tables_of_a_newer_version_are_left_alone(database: Maker, dialect: str) -> None:
+    source, target, _ = half_done(database, dialect)
+    target.run(f"UPDATE {names(target)['version']} SET version = {ledger.VERSION + 1}")
+    newer = Copy(source, target, owner(token=2), tables=["t"])
+    with pytest.raises(InvalidConfig, match=f"have version {ledger.VERSION + 1}") as caught:
+        jobs.claim(newer.target, newer.own, newer.units)
+    assert caught.value.hint == "a newer syncmon writes there: upgrade this one"
