@@ -12,7 +12,14 @@ import msgspec
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import ForeignKeyPlan, Plan, UnitPlan
 from syncmon_ext.model.task import TableSpec, TaskSpec
-from syncmon_ext.sync import consistency, engine_url, missing_types, unit_plan, watermark
+from syncmon_ext.sync import (
+    consistency,
+    engine_url,
+    missing_types,
+    overlap,
+    unit_plan,
+    watermark,
+)
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
 from syncmon_ext.sync.quoting import shown
@@ -60,7 +67,8 @@ def _planned(
         places[unit.unit_id] = place
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
-    units = _collisions(units, target is not None and _same_database(source, target))
+    one_database = target is not None and _same_database(source, target)
+    units = _collisions(units, overlap.found(source, units) if one_database else {})
     units = _depending(units, shapes, places)
     return Plan(
         task_id=task_id,
@@ -135,11 +143,11 @@ def _name(unit: UnitPlan, *, source: bool) -> tuple[str, str]:
     return (schema or "", table if schema else table.lower())
 
 
-def _collisions(units: Sequence[UnitPlan], one_database: bool) -> list[UnitPlan]:
+def _collisions(units: Sequence[UnitPlan], read: dict[str, str]) -> list[UnitPlan]:
+    """``read``: by unit, the source whose rows its target holds."""
     targets = [_name(unit, source=False) for unit in units]
     ids = Counter(unit.unit_id for unit in units)
     times = Counter(targets)
-    sources = {_name(unit, source=True) for unit in units}
     result = []
     for unit, place in zip(units, targets, strict=True):
         errors = list(unit.errors)
@@ -150,8 +158,11 @@ def _collisions(units: Sequence[UnitPlan], one_database: bool) -> list[UnitPlan]
             errors.append(
                 f"table {unit.unit_id} is listed twice; put the second into a task of its own"
             )
-        if one_database and place in sources:
-            errors.append(f"{table} is a source of this task and cannot be its target; set target")
+        if unit.unit_id in read:
+            errors.append(
+                f"{table} holds rows that this task reads as {read[unit.unit_id]} and cannot be its "
+                "target; set target"
+            )
         result.append(msgspec.structs.replace(unit, errors=errors))
     return result
 
