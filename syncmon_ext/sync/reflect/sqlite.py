@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from math import prod
 from typing import Final
 
+from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.reflect.shape import (
@@ -21,6 +23,7 @@ from syncmon_ext.sync.reflect.shape import (
     TableShape,
 )
 
+PAGES_SEEN: Final = 50  # of a tree whose rows are guessed
 _ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
 COLLATIONS: Final = ("BINARY", "NOCASE", "RTRIM")  # the ones that are always there
 
@@ -67,6 +70,16 @@ class Catalog:
         """The shape of ``table``; None where there is none."""
         found = self._tables.get(table.lower())
         return None if found is None else _shape(self._session, self, *found)
+
+    def analysed_rows(self, table: str) -> int | None:
+        """The rows that ANALYZE counted; None where it was not run."""
+        if "sqlite_stat1" not in self._tables:
+            return None
+        found = self._session.execute(
+            "SELECT max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl = ? COLLATE NOCASE",
+            (table,),
+        )
+        return None if found[0][0] is None else int(found[0][0])
 
     def statement(self, index: str) -> str | None:
         """The statement that made an index; None for one that its table made."""
@@ -134,7 +147,7 @@ def _shape(
         foreign_keys=_foreign_keys(session, name, primary),
         inbound=catalog.inbound(name) if kind == "table" else [],
         rowid=rowid,
-        rows=_highest_rowid(session, name, rowid) if kind == "table" else None,
+        rows=_about_rows(session, catalog, name, rowid) if kind == "table" else None,
         rows_is_estimate=True,
         strict=strict,
         sql=sql,
@@ -142,12 +155,36 @@ def _shape(
     )
 
 
-def _highest_rowid(session: SqliteSession, table: str, rowid: str | None) -> int | None:
-    """About how many rows there are, from the end of the tree: counting would read all of it."""
-    if rowid is None:
+def _about_rows(
+    session: SqliteSession, catalog: Catalog, table: str, rowid: str | None
+) -> int | None:
+    """About how many rows there are, from a few pages: counting would read all of them."""
+    if rowid is not None:
+        highest = session.execute(f"SELECT max({rowid}) FROM {ident(table)}")[0][0]  # noqa: S608
+        return max(0, int(highest or 0))
+    analysed = catalog.analysed_rows(table)
+    return analysed if analysed is not None else _rows_by_fanout(session, table)
+
+
+def _rows_by_fanout(session: SqliteSession, table: str) -> int | None:
+    """What a tree holds whose pages are all as full as its first ones; None where SQLite cannot tell.
+
+    dbstat walks a tree depth first, so that its first pages are those from the root to the first leaves.
+    """
+    try:
+        pages = session.execute(
+            "SELECT path, pagetype, ncell FROM dbstat WHERE name = ? LIMIT ?", (table, PAGES_SEEN)
+        )
+    except CopyFailed:
+        return None  # this SQLite is built without dbstat
+    leaves = [cells for _, kind, cells in pages if kind == "leaf"]
+    if not leaves:
         return None
-    highest = session.execute(f"SELECT max({rowid}) FROM {ident(table)}")[0][0]  # noqa: S608
-    return max(0, int(highest or 0))
+    above: dict[int, int] = {}  # children of the first page of each level
+    for path, kind, cells in pages:
+        if kind == "internal":
+            above.setdefault(path.count("/"), cells + 1)
+    return int(sum(leaves) / len(leaves) * prod(above.values()))
 
 
 def _rowid_alias(session: SqliteSession, table: str, info: list[tuple[object, ...]]) -> bool:
