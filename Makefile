@@ -72,7 +72,11 @@ types: install
 
 # The long forms of suites whose seeded short forms are part of `make test`.
 faults: install
-	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/faults --numprocesses=2
+	status=0; \
+	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/faults --numprocesses=2 || status=$$?; \
+	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/sync tests/contract -m hypothesis --timeout=3600 \
+		--numprocesses=2 || status=$$?; \
+	exit $$status
 
 bench: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

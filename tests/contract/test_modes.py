@@ -6,13 +6,14 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.faults import FaultInjected
 from syncmon_ext.sync.routes.registry import ROUTES
+from tests.examples import examples
 from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker, database
 
@@ -252,9 +253,7 @@ def test_resume_reads_the_window_that_was_opened(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("target_dialect", ["sqlite", "postgresql"])
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(12)
 @given(data=st.data())
 def test_runs_of_incremental_catch_up_with_any_history(
     database: Maker, target_dialect: str, data: st.DataObject

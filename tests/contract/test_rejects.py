@@ -6,13 +6,14 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable, TargetBusy
 from syncmon_ext.sync import chunk_copy, jobs
 from syncmon_ext.sync.routes.registry import ROUTES
 from tests.contract.test_routes import Pair, pair
+from tests.examples import examples
 from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker, database
 
@@ -193,9 +194,7 @@ def test_table_without_a_key_cannot_name_its_bad_rows(database: Maker) -> None:
         copy.prepare(copy.units[0])
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(15)
 @given(
     keys=st.sets(st.integers(-50, 50), min_size=1, max_size=40),
     size=st.integers(1, 50),

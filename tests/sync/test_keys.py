@@ -6,11 +6,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.sync import jobs, keys
 from syncmon_ext.sync.reflect.tables import reflect
+from tests.examples import examples
 from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker
 
@@ -180,9 +181,7 @@ mixed = st.one_of(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(25)
 @given(data=st.lists(st.tuples(mixed, mixed), max_size=30), size=st.integers(1, 10))
 def test_any_mixture_of_values_is_a_key_of_sqlite(
     database: Maker, data: list[tuple[Any, Any]], size: int

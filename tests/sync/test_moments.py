@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import psycopg
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.sync import moments
+from tests.examples import examples
 from tests.sync.databases import dsn
 
 NUMBERS = st.integers(0, 59)
@@ -29,7 +30,7 @@ MOMENTS = st.builds(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(MOMENTS, min_size=20, max_size=60), st.lists(st.integers(1, 4000), max_size=20))
 def test_moments_are_written_as_postgresql_does(texts: list[str], years: list[int]) -> None:
     texts = [*texts, *(f"{year:04d}-02-28 23:59:59 BC" for year in years), "infinity", "-infinity"]
