@@ -29,6 +29,7 @@ from syncmon_ext.sync.engine_url import sqlite_path
 # A chunk of another process may hold the file for as long as its transaction lasts.
 BUSY_SECONDS = 60.0
 CACHE_KIB = 65_536  # bounds memory, and keeps the upper pages of a big index in reach
+BESIDE_BIG_KIB = 4_096  # while values are copied each of which is larger than any cache
 READING_KIB = 16_384  # of each chunk's reader, which goes from row to row
 _compile = Compiler(sqlalchemy_sqlite.dialect(paramstyle="qmark"))
 
@@ -154,6 +155,17 @@ class SqliteSession:
         finally:
             if self._open is not None and self._open.in_transaction:
                 self._open.execute("ROLLBACK")
+
+    @contextmanager
+    def small_cache(self) -> Iterator[None]:
+        """Holds next to nothing of the file: for values that need the memory themselves."""
+        self.change(f"PRAGMA main.cache_size = -{BESIDE_BIG_KIB}")
+        self.change("PRAGMA shrink_memory")
+        try:
+            yield
+        finally:
+            if self._open is not None:
+                self._open.execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
 
     @contextmanager
     def guard(self) -> Iterator[None]:

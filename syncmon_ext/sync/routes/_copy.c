@@ -157,22 +157,79 @@ static int reserve(Buffer *buffer, size_t more)
 
 /* -- libpq -------------------------------------------------------------------------------------- */
 
-/* take(PGconn, rows, bytes) -> (data, rows, state): what has arrived of a COPY, its rows joined.
+/* A row that is handed on in parts: the driver has it whole, nobody else need have it. */
+typedef struct {
+    char *row;
+    size_t size, given;
+} Rest;
+
+static const char REST[] = "syncmon.rest";
+
+static void end_rest(PyObject *capsule)
+{
+    Rest *rest = PyCapsule_GetPointer(capsule, REST);
+    if (rest->row != NULL)
+        pq.freemem(rest->row);
+    free(rest);
+}
+
+/* rest() -> what take() remembers of a COPY whose rows may be parted */
+static PyObject *new_rest(PyObject *self, PyObject *none)
+{
+    (void)self, (void)none;
+    Rest *rest = calloc(1, sizeof *rest);
+    PyObject *capsule = rest == NULL ? PyErr_NoMemory() : PyCapsule_New(rest, REST, end_rest);
+    if (capsule == NULL)
+        free(rest);
+    return capsule;
+}
+
+/* take(PGconn, rest or None, rows, bytes) -> (data, rows, state): what has arrived of a COPY, its rows
+ * joined. With a rest, a row of more bytes comes in parts, and is counted with its last one.
  * state: 0 = more may be there, 1 = wait for the server, 2 = the COPY has ended; -1 = error in data */
 static PyObject *take(PyObject *self, PyObject *args)
 {
     unsigned long long pointer;
+    PyObject *capsule;
     Py_ssize_t rows, bytes, count = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Knn", &pointer, &rows, &bytes))
+    if (!PyArg_ParseTuple(args, "KOnn", &pointer, &capsule, &rows, &bytes))
         return NULL;
     PGconn *connection = (PGconn *)(uintptr_t)pointer;
+    Rest *rest = NULL;
+    if (capsule != Py_None && (rest = PyCapsule_GetPointer(capsule, REST)) == NULL)
+        return NULL;
+    if (rest != NULL && rest->row != NULL) {
+        size_t size = rest->size - rest->given;
+        if (size > (size_t)bytes)
+            size = (size_t)bytes;
+        char *part = rest->row + rest->given;
+        int last = (rest->given += size) == rest->size;
+        PyObject *answer = Py_BuildValue("y#ni", part, (Py_ssize_t)size, (Py_ssize_t)last, 0);
+        if (last) {
+            pq.freemem(rest->row);
+            rest->row = NULL;
+        }
+        return answer;
+    }
     Buffer buffer = {0};
     int state = 0, failed = 0, asked = 0;
     Py_BEGIN_ALLOW_THREADS;
     while (count < rows && buffer.size < (size_t)bytes) {
         char *row = NULL;
         int length = pq.getCopyData(connection, &row, 1);
+        if (length > 0 && rest != NULL && length > bytes) {
+            size_t size = (size_t)bytes - buffer.size; /* there is room: it was looked at above */
+            failed = reserve(&buffer, size);
+            if (failed) {
+                pq.freemem(row);
+                break;
+            }
+            memcpy(buffer.data + buffer.size, row, size);
+            buffer.size += size;
+            *rest = (Rest){.row = row, .size = (size_t)length, .given = size};
+            break;
+        }
         if (length > 0) {
             failed = reserve(&buffer, (size_t)length);
             if (!failed) {
@@ -219,6 +276,11 @@ static PyObject *take(PyObject *self, PyObject *args)
 
 static const char NAME[] = "syncmon.statement";
 
+typedef struct {
+    sqlite3_stmt *statement;
+    int within, column, given; /* where a row stands that is handed on in parts */
+} Held;
+
 static PyObject *failure(sqlite3 *db)
 {
     PyObject *error = PyObject_CallFunction(sqlite_error, "s", lite.errmsg(db));
@@ -238,30 +300,32 @@ static PyObject *failure(sqlite3 *db)
 
 static void end_statement(PyObject *capsule)
 {
-    sqlite3_stmt **place = PyCapsule_GetPointer(capsule, NAME);
-    lite.finalize(*place);
-    free(place);
+    Held *held = PyCapsule_GetPointer(capsule, NAME);
+    lite.finalize(held->statement);
+    free(held);
 }
 
-static sqlite3_stmt *statement_of(PyObject *capsule)
+static Held *held_by(PyObject *capsule)
 {
-    sqlite3_stmt **place = PyCapsule_GetPointer(capsule, NAME);
-    if (place == NULL)
+    Held *held = PyCapsule_GetPointer(capsule, NAME);
+    if (held == NULL)
         return NULL;
-    if (*place == NULL)
+    if (held->statement == NULL) {
         PyErr_SetString(PyExc_ValueError, "the statement was ended");
-    return *place;
+        return NULL;
+    }
+    return held;
 }
 
 /* end(statement): an open one keeps the file locked, and who knows for how long a traceback holds it */
 static PyObject *end(PyObject *self, PyObject *capsule)
 {
     (void)self;
-    sqlite3_stmt **place = PyCapsule_GetPointer(capsule, NAME);
-    if (place == NULL)
+    Held *held = PyCapsule_GetPointer(capsule, NAME);
+    if (held == NULL)
         return NULL;
-    lite.finalize(*place);
-    *place = NULL;
+    lite.finalize(held->statement);
+    held->statement = NULL;
     Py_RETURN_NONE;
 }
 
@@ -303,14 +367,14 @@ static PyObject *prepare(PyObject *self, PyObject *args)
     sqlite3_stmt *statement = NULL;
     if (lite.prepare_v2(db, sql, -1, &statement, NULL) != LITE_OK)
         return failure(db);
-    sqlite3_stmt **place = malloc(sizeof *place);
-    PyObject *capsule = place == NULL ? PyErr_NoMemory() : PyCapsule_New(place, NAME, end_statement);
+    Held *held = calloc(1, sizeof *held);
+    PyObject *capsule = held == NULL ? PyErr_NoMemory() : PyCapsule_New(held, NAME, end_statement);
     if (capsule == NULL) {
         lite.finalize(statement);
-        free(place);
+        free(held);
         return NULL;
     }
-    *place = statement;
+    held->statement = statement;
     for (Py_ssize_t n = 0; n < PyList_Size(values); n++) {
         int code = bind_value(statement, (int)n + 1, PyList_GetItem(values, n));
         if (code != LITE_OK) {
@@ -401,13 +465,22 @@ static int characters(const unsigned char *text, int size)
     return count;
 }
 
-/* 1 = written, 0 = misfit, -1 = no memory */
-static int put_text(Buffer *buffer, const unsigned char *text, int size)
+enum { PART = 1 << 20 }; /* bytes of a value at a time: its text is never held as a whole */
+
+/* The end of the part of a value that begins at `from`. */
+static int part_end(int from, int size)
 {
-    if (reserve(buffer, 2 * (size_t)size + 32) < 0)
+    return size - from > PART ? from + PART : size;
+}
+
+/* 2 = written, but for the rest from `given` on, 1 = written, 0 = misfit, -1 = no memory */
+static int put_text(Buffer *buffer, const unsigned char *text, int size, int *given)
+{
+    int last = part_end(*given, size);
+    if (reserve(buffer, 2 * (size_t)(last - *given) + 32) < 0)
         return -1;
     char *into = buffer->data + buffer->size;
-    for (int n = 0; n < size; n++) {
+    for (int n = *given; n < last; n++) {
         unsigned char escape = ESCAPES[text[n]];
         if (!escape)
             *into++ = (char)text[n];
@@ -419,10 +492,12 @@ static int put_text(Buffer *buffer, const unsigned char *text, int size)
         }
     }
     buffer->size = (size_t)(into - buffer->data);
-    return 1;
+    *given = last;
+    return last < size ? 2 : 1;
 }
 
-static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char kind, int limit)
+static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char kind, int limit,
+                     int *given)
 {
     int type = lite.column_type(statement, column);
     if (reserve(buffer, 64) < 0)
@@ -470,22 +545,28 @@ static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char k
             return 0;
         const unsigned char *data = lite.column_blob(statement, column);
         int size = lite.column_bytes(statement, column);
-        if (reserve(buffer, 2 * (size_t)size + 64) < 0)
+        int last = part_end(*given, size);
+        if (reserve(buffer, 2 * (size_t)(last - *given) + 64) < 0)
             return -1;
         end = buffer->data + buffer->size;
-        memcpy(end, "\\\\x", 3);
-        end += 3;
-        for (int n = 0; n < size; n++) {
+        if (*given == 0) {
+            memcpy(end, "\\\\x", 3);
+            end += 3;
+        }
+        for (int n = *given; n < last; n++) {
             *end++ = HEX[data[n] >> 4];
             *end++ = HEX[data[n] & 15];
         }
         buffer->size = (size_t)(end - buffer->data);
-        return 1;
+        *given = last;
+        return last < size ? 2 : 1;
     }
     const unsigned char *text = lite.column_text(statement, column);
     int size = lite.column_bytes(statement, column);
     if (text == NULL)
         return -1;
+    if (*given > 0)
+        return put_text(buffer, text, size, given);
     switch (kind) {
     case TEXT:
         break;
@@ -504,11 +585,12 @@ static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char k
     default:
         return 0;
     }
-    return put_text(buffer, text, size);
+    return put_text(buffer, text, size, given);
 }
 
 /* rows(statement, kinds, limits, rows, bytes) -> (data, rows, state)
- * state: 0 = more, 1 = a row does not fit (nothing of it is in the data), 2 = the last row was read */
+ * state: 0 = more, 1 = a row does not fit, 2 = the last row was read. A row with a big value comes in parts,
+ * and is counted with its last one. */
 static PyObject *rows_text(PyObject *self, PyObject *args)
 {
     PyObject *capsule, *limits;
@@ -517,11 +599,12 @@ static PyObject *rows_text(PyObject *self, PyObject *args)
     (void)self;
     if (!PyArg_ParseTuple(args, "Oy#Onn", &capsule, &kinds, &width, &limits, &rows, &bytes))
         return NULL;
-    sqlite3_stmt *statement = statement_of(capsule);
+    Held *held = held_by(capsule);
     char *most;
     Py_ssize_t size;
-    if (statement == NULL || PyBytes_AsStringAndSize(limits, &most, &size) < 0)
+    if (held == NULL || PyBytes_AsStringAndSize(limits, &most, &size) < 0)
         return NULL;
+    sqlite3_stmt *statement = held->statement;
     if (size != width * (Py_ssize_t)sizeof(int) || lite.column_count(statement) != (int)width) {
         PyErr_SetString(PyExc_ValueError, "a kind and a limit for each column");
         return NULL;
@@ -530,22 +613,30 @@ static PyObject *rows_text(PyObject *self, PyObject *args)
     int state = 0, code = LITE_ROW, fits = 1;
     Py_BEGIN_ALLOW_THREADS;
     while (count < rows && buffer.size < (size_t)bytes) {
-        code = lite.step(statement);
-        if (code != LITE_ROW)
-            break;
-        size_t start = buffer.size;
-        for (int n = 0; n < (int)width && fits > 0; n++) {
-            int limit;
-            memcpy(&limit, most + n * sizeof limit, sizeof limit);
-            fits = put_value(&buffer, statement, n, kinds[n], limit);
-            if (fits > 0)
-                buffer.data[buffer.size++] = n + 1 < (int)width ? '\t' : '\n';
+        if (!held->within) {
+            code = lite.step(statement);
+            if (code != LITE_ROW)
+                break;
+            held->within = 1;
+            held->column = 0;
         }
+        while (held->column < (int)width) {
+            int n = held->column, limit;
+            memcpy(&limit, most + n * sizeof limit, sizeof limit);
+            fits = put_value(&buffer, statement, n, kinds[n], limit, &held->given);
+            if (fits != 1)
+                break;
+            buffer.data[buffer.size++] = n + 1 < (int)width ? '\t' : '\n';
+            held->given = 0;
+            held->column++;
+        }
+        if (fits == 2)
+            break;
         if (fits <= 0) {
-            buffer.size = start;
             state = 1;
             break;
         }
+        held->within = 0;
         count++;
     }
     Py_END_ALLOW_THREADS;
@@ -668,9 +759,10 @@ static PyObject *land(PyObject *self, PyObject *args)
     (void)self;
     if (!PyArg_ParseTuple(args, "Oy#y#n", &capsule, &kinds, &width, &data, &size, &offset))
         return NULL;
-    sqlite3_stmt *statement = statement_of(capsule);
-    if (statement == NULL)
+    Held *held = held_by(capsule);
+    if (held == NULL)
         return NULL;
+    sqlite3_stmt *statement = held->statement;
     if (lite.bind_parameter_count(statement) != (int)width || offset < 0 || offset > size) {
         PyErr_SetString(PyExc_ValueError, "a kind for each parameter, and an offset within the data");
         return NULL;
@@ -721,6 +813,7 @@ static PyObject *land(PyObject *self, PyObject *args)
 static PyMethodDef methods[] = {
     {"use_sqlite", use_sqlite, METH_VARARGS, "Look SQLite's functions up; True where all are there."},
     {"use_libpq", use_libpq, METH_VARARGS, "Look libpq's functions up; True where all are there."},
+    {"rest", new_rest, METH_NOARGS, "What is left of a row of a COPY that is taken in parts."},
     {"take", take, METH_VARARGS, "What has arrived of a COPY."},
     {"prepare", prepare, METH_VARARGS, "A statement of SQLite with its values bound."},
     {"end", end, METH_O, "End a statement of SQLite."},

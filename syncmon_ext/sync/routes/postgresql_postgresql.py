@@ -93,7 +93,7 @@ def _copied(
     started = clock()
     with target.raw.cursor() as back:
         with (
-            copying(source, select) as reader,
+            copying(source, select, in_parts=True) as reader,
             target.mapped(),
             back.copy(into.encode()) as writes,
         ):

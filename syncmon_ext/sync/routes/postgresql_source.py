@@ -36,11 +36,15 @@ def reading(source: Connection, snapshot: str | None) -> Iterator[PostgresSessio
             yield session
 
 
-def copy_statement(session: PostgresSession, unit: UnitPlan, chunk: Chunk, options: str) -> str:
-    """``COPY (SELECT …) TO STDOUT`` for the rows of ``chunk``."""
+def copy_statement(
+    session: PostgresSession, unit: UnitPlan, chunk: Chunk, options: str, condition: str = ""
+) -> str:
+    """``COPY (SELECT …) TO STDOUT`` for the rows of ``chunk`` that meet ``condition``."""
     names = columns(column.name for column in unit.copied)
     table = relation(unit.source_schema, unit.source_table)
     where = ranges.where(unit, chunk.low, chunk.high, session.literal)
+    if condition:
+        where += f" {'AND' if where else 'WHERE'} {condition}"
     return f"COPY (SELECT {names} FROM {table}{where}) TO STDOUT{options}"
 
 
@@ -56,18 +60,20 @@ class Reader(Protocol):
         ...
 
     def batch(self, rows: int, size: int) -> tuple[bytes, int]:
-        """Whole rows, joined, and their number: at most ``rows``, and no more once they hold ``size``
-        bytes; no data at the end."""
+        """Rows, joined, and their number: at most ``rows``, and no more once they hold ``size`` bytes; no
+        data at the end. A row that is larger may come in parts, where that was asked for."""
         ...
 
 
 @contextmanager
-def copying(session: PostgresSession, statement: str) -> Iterator[Reader]:
-    """The rows of a ``COPY … TO STDOUT``."""
+def copying(
+    session: PostgresSession, statement: str, *, in_parts: bool = False
+) -> Iterator[Reader]:
+    """The rows of a ``COPY … TO STDOUT``; large ones ``in_parts`` need not be held once more."""
     loops = compiled.for_postgresql()
     if loops is not None:
         with session.mapped():
-            yield LoopReader(session, loops, statement.encode())
+            yield LoopReader(session, loops, statement.encode(), in_parts=in_parts)
         return
     with session.mapped(), session.raw.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         yield RowReader(session, cursor, copy)
@@ -107,10 +113,13 @@ class RowReader:
 class LoopReader:
     """What has arrived, joined by the compiled loop."""
 
-    def __init__(self, session: PostgresSession, loops: Any, statement: bytes) -> None:
+    def __init__(
+        self, session: PostgresSession, loops: Any, statement: bytes, *, in_parts: bool
+    ) -> None:
         self._session = session
         self._connection: Any = session.raw.pgconn  # pgconn_ptr is not in psycopg's own stubs
         self._take = loops.take
+        self._rest = loops.rest() if in_parts else None
         self._ended = False
         self.size = 0
         self.seconds = 0.0
@@ -123,7 +132,7 @@ class LoopReader:
     def batch(self, rows: int, size: int) -> tuple[bytes, int]:
         """The next rows."""
         while not self._ended:
-            data, count, state = self._take(self._connection.pgconn_ptr, rows, size)
+            data, count, state = self._take(self._connection.pgconn_ptr, self._rest, rows, size)
             if state == BROKEN:
                 raise psycopg.OperationalError(data.strip())
             if state == ENDED:

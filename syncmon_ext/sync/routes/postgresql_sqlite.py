@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
@@ -21,7 +23,7 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.reflect.sqlite import affinity
-from syncmon_ext.sync.routes import compiled
+from syncmon_ext.sync.routes import big_values, compiled
 from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.postgresql_source import copy_statement, copying, reading
 
@@ -167,12 +169,36 @@ def _copied(
     marks = ", ".join("?" * len(unit.copied))
     insert = f"INSERT INTO main.{ident(table)} ({names}) VALUES ({marks})"
     pacer = throttle.Pacer()
+    big = big_values.found(source, target, unit, chunk, table)
+    with _writer(target, unit, insert) as writer:
+        others = copy_statement(source, unit, chunk, "", big.others if big else "")
+        landed = _all_read(source, target, others, writer, pacer)
+        for row in big.rows if big else ():
+            part = _all_read(source, target, big_values.statement(unit, row), writer, pacer)
+            started = time.perf_counter()
+            size = big_values.write(source, target, unit, row, table, pacer)
+            landed = Landed(
+                rows_read=landed.rows_read + part.rows_read,
+                rows=0,
+                bytes=landed.bytes + part.bytes + size,
+                source_seconds=landed.source_seconds + part.source_seconds,
+                transfer_seconds=landed.transfer_seconds + part.transfer_seconds,
+                target_seconds=landed.target_seconds + time.perf_counter() - started,
+            )
+        return msgspec.structs.replace(landed, rows=writer.rows)
+
+
+def _all_read(
+    source: PostgresSession,
+    target: SqliteSession,
+    statement: str,
+    writer: RowWriter,
+    pacer: throttle.Pacer,
+) -> Landed:
+    """What the COPY ``statement`` gives, written; the writer counts the rows."""
     clock = time.perf_counter
     transfer_seconds = target_seconds = 0.0
-    with (
-        _writer(target, unit, insert) as writer,
-        copying(source, copy_statement(source, unit, chunk, "")) as reader,
-    ):
+    with copying(source, statement) as reader:
         fault_point("chunk.read")
         while True:
             data, rows = reader.batch(pacer.batch_rows(BATCH_ROWS), BATCH_BYTES)
@@ -186,10 +212,9 @@ def _copied(
             transfer_seconds += between - started
             target_seconds += clock() - between
             pacer.spend(rows, len(data))
-    rows_read, landed = reader.rows_read, writer.rows
     return Landed(
-        rows_read=rows_read,
-        rows=landed,
+        rows_read=reader.rows_read,
+        rows=writer.rows,
         bytes=reader.size,
         source_seconds=reader.seconds,
         transfer_seconds=transfer_seconds,
