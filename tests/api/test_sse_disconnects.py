@@ -14,8 +14,8 @@ import pytest
 
 from syncmon_ext.store import tasks
 from syncmon_ext.store.store import Store
+from syncmon_widgets.stream import Parser
 from tests.api.conftest import make_server
-from tests.event_stream import Parser
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 from tests.sse import opened, seqs

@@ -1,4 +1,4 @@
-"""The wire format, read by a parser that follows the WHATWG text word by word, and with its examples."""
+"""The wire format: what the Python client reads of the WHATWG text's examples, and of what we encode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from syncmon_ext.services.sse_event import comment, event, retry
-from tests.event_stream import Parser
+from syncmon_widgets.stream import Parser
 
 # (stream, the events as (type, data, last event id)); most are of the standard's own examples.
 VECTORS: list[tuple[bytes, list[tuple[str, str, str]]]] = [

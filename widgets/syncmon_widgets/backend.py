@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -10,6 +10,7 @@ from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import RunSummary
+from syncmon_ext.model.state import State
 from syncmon_ext.model.view import TaskView
 from syncmon_widgets.reporter import LoopLine
 
@@ -87,3 +88,14 @@ class Backend(LoopLine, Protocol):
 
     def close(self) -> None:
         """Give the connections back."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A backend that tells of changes by itself, and need not be asked again and again."""
+
+    def await_change(self, task_id: str, known: State, seconds: float) -> bool:
+        """Wait until the task is in another state than ``known``, for so many seconds at most.
+
+        False where nothing can be told now.
+        """

@@ -15,10 +15,12 @@ from syncmon_ext.model.loop import LoopOrders, LoopReport, NewLoop
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import RunSummary
+from syncmon_ext.model.state import State
 from syncmon_ext.model.view import TaskView
 from syncmon_widgets.arrow import ARROW, table_of
 from syncmon_widgets.backend import LogQuery
 from syncmon_widgets.discovery import Server
+from syncmon_widgets.stream import EventStream, Refused
 
 if TYPE_CHECKING:
     import httpx
@@ -125,6 +127,23 @@ class Client:
     def progress(self, task_id: str) -> Progress:
         """How far the task is."""
         return self._get(f"{_path(task_id)}/progress", Progress)
+
+    def await_change(self, task_id: str, known: State, seconds: float) -> bool:
+        """Wait until the task is in another state than ``known``, for so many seconds at most.
+
+        False where the server's stream cannot be read: whoever waits has to ask again and again.
+        """
+        headers = {} if self.server.token else self._xsrf()
+        stream = EventStream(self._http, f"{_path(task_id)}/stream", headers=headers)
+        try:
+            for event in stream.events(seconds):
+                if event.name not in ("progress", "end"):
+                    continue
+                if msgspec.json.decode(event.data, type=_State).state is not known:
+                    return True
+        except (Refused, msgspec.DecodeError):
+            return False
+        return True
 
     def plan(self, task_id: str) -> Plan:
         """The dry run."""
@@ -244,6 +263,10 @@ class Client:
                 self._http.get(f"{self.server.url}syncmon/")
         token = self._http.cookies.get("_xsrf")
         return {"X-XSRFToken": token} if token else {}
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    state: State
 
 
 class _Tasks(msgspec.Struct, frozen=True, kw_only=True):

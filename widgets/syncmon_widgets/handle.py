@@ -12,14 +12,15 @@ from syncmon_ext.model.log import Level
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, State
 from syncmon_ext.model.view import TaskView
-from syncmon_widgets.backend import Backend, LogQuery
+from syncmon_widgets.backend import Backend, LogQuery, Telling
 
 if TYPE_CHECKING:
     from syncmon_widgets.frames import HistoryFrame, TaskFrame
     from syncmon_widgets.monitor import Monitor
 
-LOOK_SECONDS: Final = 0.1  # between two looks at first
+LOOK_SECONDS: Final = 0.1  # between two looks at first, where nothing is told
 SLOWEST_LOOK_SECONDS: Final = 1.0
+TOLD_SECONDS: Final = 60.0  # then one looks by oneself, though nothing was told
 PATIENCE_SECONDS: Final = 300.0  # with a server that is restarted while one waits
 SHOWN_ENTRIES: Final = 1_000
 
@@ -76,10 +77,14 @@ class Task:
             progress = self._progress_patiently(deadline)
             if progress.state in _REST:
                 break
-            left = pause if deadline is None else min(pause, deadline - time.monotonic())
+            left = TOLD_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"{self.task_id} is {progress.state} after {timeout:g} s")
-            time.sleep(left)
+            if isinstance(self._backend, Telling) and self._backend.await_change(
+                self.task_id, progress.state, min(left, TOLD_SECONDS)
+            ):
+                continue
+            time.sleep(min(left, pause))
             pause = min(1.5 * pause, SLOWEST_LOOK_SECONDS)
         if check and progress.state is State.FAILED:
             raise CopyFailed(progress.error or f"{self.task_id} failed", hint=progress.hint or "")
