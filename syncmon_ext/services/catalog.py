@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from syncmon_ext.model.config import Config, check_id, check_on_finish, check_spec
@@ -34,6 +35,7 @@ class Catalog:
     def __init__(self, store: Store, configuration: Configuration) -> None:
         self._store = store
         self._configuration = configuration
+        self._others: dict[str, Configuration] = {}  # files that tasks of the store are from
 
     def tasks(self) -> list[Task]:
         """All tasks: those of the file in its order, then those of the store by id."""
@@ -147,13 +149,38 @@ class Catalog:
         config = self._configuration.current()
         with self._store.read() as connection:
             twice = [t.task_id for t in rows.stored_tasks(connection) if t.task_id in config.tasks]
-        if not twice:
-            return None
-        written = config.tasks[twice[0]]
-        return TaskExists(
-            f"{written.origin}: tasks.{written.task_id}: a task with this id is in the store",
-            hint="the store's task is in use; give the file's another id, or remove the store's",
-        )
+            shared = rows.other_origins(connection, str(self._configuration.path))
+        if twice:
+            written = config.tasks[twice[0]]
+            return TaskExists(
+                f"{written.origin}: tasks.{written.task_id}: a task with this id is in the store",
+                hint="the store's task is in use; give the file's another id, or remove the store's",
+            )
+        for task_id in sorted(shared.keys() & config.tasks.keys()):
+            if self._is_defined_in(task_id, shared[task_id]):
+                return _two_files(config.tasks[task_id], shared[task_id])
+        return None
+
+    def check_own(self, task: Task) -> None:
+        """Raise TaskExists where the runs in the store are those of another file's task of this id.
+
+        A file that is gone, or defines it no more, was moved: its runs are the task's.
+        """
+        if not task.read_only:
+            return
+        with self._store.read() as connection:
+            shared = rows.other_origins(connection, task.origin)
+        if task.task_id in shared and self._is_defined_in(task.task_id, shared[task.task_id]):
+            raise _two_files(task, shared[task.task_id])
+
+    def _is_defined_in(self, task_id: str, origin: str) -> bool:
+        """Whether another file defines the task as well."""
+        in_use = self._configuration.path
+        with suppress(OSError):
+            if in_use is not None and in_use.samefile(origin):
+                return False
+        other = self._others.setdefault(origin, Configuration(origin))
+        return task_id in other.current().tasks and Path(origin).exists()
 
     def _is_forgotten(self, task_id: str, origin: str) -> bool:
         """Whether the file that a row is from does not define the task any more."""
@@ -188,6 +215,14 @@ def _exists(task_id: str, origin: str) -> TaskExists:
     where = "in the store" if origin == "store" else f"in {origin}"
     return TaskExists(
         f"a task {task_id!r} exists already, {where}", hint="choose another id, or change that one"
+    )
+
+
+def _two_files(task: Task, other: str) -> TaskExists:
+    return TaskExists(
+        f"{task.origin}: tasks.{task.task_id}: the runs of this id are those of the task in {other}",
+        hint="give one of the two another id, or one of the files a store of its own "
+        "($SYNCMON_STORE)",
     )
 
 

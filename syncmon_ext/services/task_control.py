@@ -57,6 +57,7 @@ class TaskControl:
         where the run that would be resumed was begun with another configuration.
         """
         task = self._catalog.task(task_id)
+        self._catalog.check_own(task)
         webhooks = self._webhooks(task, on_finish)
         self._supervisor.check_task(task_id)
         if task.kind is not Kind.COPY or task.spec is None:

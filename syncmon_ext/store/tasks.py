@@ -273,6 +273,12 @@ def row_origin(connection: Connection, task_id: str) -> str | None:
     return origin
 
 
+def other_origins(connection: Connection, origin: str) -> dict[str, str]:
+    """The files, but for ``origin``, that tasks with a row are from, by task."""
+    query = select(tasks.c.task_id, tasks.c.origin).where(~_is_stored(), tasks.c.origin != origin)
+    return {row.task_id: row.origin for row in connection.execute(query)}
+
+
 def run_in_the_way(connection: Connection, task_id: str) -> State | None:
     """The state of a run that is active, or can go on from what it holds in the target.
 

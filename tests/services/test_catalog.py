@@ -18,6 +18,8 @@ from syncmon_ext.model.state import ACTIVE, State
 from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
+from syncmon_ext.services.supervisor import Supervisor
+from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import runs, tasks
 from syncmon_ext.store.store import Store
 
@@ -233,6 +235,41 @@ def test_id_in_both_places_is_an_error_and_the_stored_task_stays(
     catalog.delete("archive")
     assert catalog.configuration_error is None
     assert catalog.task("archive").origin == str(config_file)
+
+
+def test_two_files_with_one_id_are_told_and_the_second_does_not_go_on_with_the_runs_of_the_first(
+    catalog: Catalog, store: Store, config_file: Path, tmp_path: Path
+) -> None:
+    give_run(store, catalog.task("nightly"), State.PAUSED)
+    other_file = tmp_path / "copied" / "syncmon.toml"
+    other_file.parent.mkdir()
+    other_file.write_text(CONFIG.replace("warehouse.db", "elsewhere.db"))
+    other = Catalog(store, Configuration(other_file))
+    error = other.configuration_error
+    assert isinstance(error, TaskExists)
+    assert str(config_file) in error.message and str(other_file) in error.message
+    with pytest.raises(TaskExists, match=r"tasks\.nightly: the runs of this id") as caught:
+        TaskControl(store, other, Supervisor(store)).start("nightly")
+    assert "$SYNCMON_STORE" in caught.value.hint
+    assert catalog.configuration_error is None
+    catalog.check_own(catalog.task("nightly"))
+
+
+def test_file_that_was_moved_keeps_its_runs(
+    catalog: Catalog, store: Store, config_file: Path, tmp_path: Path
+) -> None:
+    give_run(store, catalog.task("nightly"), State.PAUSED)
+    link = tmp_path / "link.toml"
+    link.symlink_to(config_file)
+    moved = tmp_path / "moved.toml"
+    for path, move in ((link, False), (moved, True)):
+        if move:
+            config_file.rename(moved)
+        elsewhere = Catalog(store, Configuration(path))
+        assert elsewhere.configuration_error is None
+        elsewhere.check_own(elsewhere.task("nightly"))
+    config_file.write_text(CONFIG.replace("nightly", "hourly"))
+    elsewhere.check_own(elsewhere.task("nightly"))
 
 
 def test_broken_file_is_told_and_its_last_good_tasks_stay(
