@@ -8,7 +8,7 @@ import pytest
 from tests.server import ROOT
 
 
-def test_track_costs_at_most_half_of_tqdm() -> None:
+def test_track_costs_at_most_half_of_tqdm_and_its_updates_less() -> None:
     """In processor time, so that what else the machine does has no say."""
     pytest.importorskip("tqdm")
     command = [sys.executable, str(ROOT / "benchmarks" / "track.py"), "--check"]

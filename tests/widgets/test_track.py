@@ -119,17 +119,27 @@ def test_with_knows_its_exception(session: Session, settled: Settle) -> None:
 
 
 def test_updates_from_many_threads_are_all_counted(session: Session, settled: Settle) -> None:
-    with track("threads", total=4_000) as loop:
-        threads = [
-            threading.Thread(target=lambda: [loop.update() for _ in range(1_000)]) for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert loop.done == 4_000
+    def work() -> None:
+        for _ in range(20_000):
+            loop.update()
+            run.add(1)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        with track("threads") as loop:
+            run = loop.run
+            assert run is not None
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert loop.done == 160_000
+    finally:
+        sys.setswitchinterval(interval)
     settled()
-    assert session.task("threads").read().progress.rows_committed == 4_000
+    assert session.task("threads").read().progress.rows_committed == 160_000
 
 
 def test_iterating_again_is_another_run(session: Session, settled: Settle) -> None:
