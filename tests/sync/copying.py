@@ -12,6 +12,7 @@ from syncmon_ext.model.chunk import Chunk, ChunkResult, Window
 from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.sync import jobs, ranges
+from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.results import SwapResult, UnitMark
 from tests.sync.databases import Database
@@ -96,4 +97,5 @@ class Copy:
                     assert result.rows >= rows[result.unit_id]  # more where it went on
                     done.add(result.unit_id)
         jobs.forget(self.target, self.own, self.units)
+        sessions.close_all()  # as a run's processes end with it
         return rows

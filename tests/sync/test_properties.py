@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.sync import jobs
+from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.routes import registry
 from tests.examples import examples
 from tests.sync.copying import Copy, owner
@@ -133,6 +134,7 @@ def test_any_values_come_back_from_sqlite_unchanged(
         Copy(source, aside, fresh(), tables=["v"]).run(size)
         assert texts(aside) == texts(source)
     finally:
+        sessions.close_all()  # each run has had some of its own
         for db in places:
             db.run("DROP TABLE IF EXISTS v")
 
@@ -188,6 +190,7 @@ def test_any_keys_in_any_chunks_with_any_death_are_the_table(
         jobs.forget(copy.target, copy.own, copy.units)
         assert sorted(target.query("SELECT * FROM t")) == sorted(rows)
     finally:
+        sessions.close_all()  # each run has had some of its own
         for db in (source, target):
             db.run("DROP TABLE IF EXISTS t")
         left = jobs.leftovers(target.connection)
@@ -223,6 +226,7 @@ def test_rows_that_nobody_touches_arrive_once_whatever_comes_and_goes_beside_the
         assert len(arrived) == len(set(arrived))
         assert kept <= set(arrived) <= ever
     finally:
+        sessions.close_all()  # each run has had some of its own
         for db in (source, target):
             db.run("DROP TABLE IF EXISTS t")
         left = jobs.leftovers(target.connection)
