@@ -11,14 +11,16 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Callable
+from importlib import resources
 from typing import Any, Final
 
 from benchmarks.lineitem import KEY, POSTGRES_DDL, SQLITE_DDL
 
 BATCH_ROWS: Final = 65_536
+SCANNERS: Final = ("sqlite_scanner", "postgres_scanner")  # each in a package of its own
 NEEDS: Final = {
     "adbc": ("adbc_driver_postgresql", "adbc_driver_sqlite", "pyarrow"),
-    "duckdb": ("duckdb",),
+    "duckdb": ("duckdb", *(f"duckdb_extension_{name}" for name in SCANNERS)),
 }
 
 
@@ -40,12 +42,6 @@ def missing(name: str) -> str | None:
     for package in NEEDS.get(kind, ()):
         if importlib.util.find_spec(package) is None:
             return f"the package {package} is not installed"
-    if kind == "duckdb":
-        try:
-            _duckdb().close()
-        except Exception as error:
-            why = type(error).__name__
-            return f"DuckDB's scanners, which it fetches from the network, are not here ({why})"
     return None
 
 
@@ -130,12 +126,10 @@ def _duckdb() -> Any:
     import duckdb
 
     db = duckdb.connect()
-    for extension in ("sqlite", "postgres"):
-        try:
-            db.execute(f"LOAD {extension}")
-        except duckdb.Error:
-            db.execute(f"INSTALL {extension}")
-            db.execute(f"LOAD {extension}")
+    for scanner in SCANNERS:
+        package = resources.files(f"duckdb_extension_{scanner}")
+        file = package / "extensions" / f"v{duckdb.__version__}" / f"{scanner}.duckdb_extension"
+        db.execute(f"LOAD '{file}'")
     return db
 
 

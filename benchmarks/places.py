@@ -52,13 +52,19 @@ class Server:
 class Places:
     """Everything that a route is measured with."""
 
-    def __init__(self, folder: Path, scale: float) -> None:
+    def __init__(self, folder: Path, scale: float, sqlite_scale: float) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.source, self.target = Server(folder / "pg-source"), Server(folder / "pg-target")
         self.sqlite_source = folder / f"lineitem-{scale}.db"
+        self.sqlite_alone = folder / f"lineitem-{sqlite_scale}.db"  # for SQLite to SQLite
         self.sqlite_target = folder / "target.db"
         self.rows = self._fill(scale)
+        if not self.sqlite_alone.exists():
+            file = self._made(sqlite_scale)
+            self._load_sqlite(file, self.sqlite_alone)
+            file.unlink()
+        self.sqlite_rows = self._counted(self.sqlite_alone)
         self.psql = self._psql()
 
     @property
@@ -79,11 +85,21 @@ class Places:
             self._load(scale, mark)
         return int(self.source.run("SELECT count(*) FROM lineitem")[0][0])
 
-    def _load(self, scale: float, mark: str) -> None:
+    @staticmethod
+    def _counted(path: Path) -> int:
+        db = sqlite3.connect(path)
+        [(rows,)] = db.execute("SELECT count(*) FROM lineitem")
+        db.close()
+        return int(rows)
+
+    def _made(self, scale: float) -> Path:
         command = [str(Path(sys.executable).parent / "tpchgen-cli"), "csv", "-s", str(scale)]
         command += ["-T", "lineitem", "-o", str(self.folder), "--overwrite"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        file = self.folder / "lineitem.csv"
+        return self.folder / "lineitem.csv"
+
+    def _load(self, scale: float, mark: str) -> None:
+        file = self._made(scale)
         self.source.run("DROP TABLE IF EXISTS lineitem", f"{POSTGRES_DDL}, {KEY})")
         with psycopg.connect(self.source.url) as session, session.cursor() as cursor:
             into = b"COPY lineitem FROM STDIN (FORMAT csv, HEADER)"
@@ -91,15 +107,21 @@ class Places:
                 while block := data.read(1 << 20):
                     copy.write(block)
         self.source.run("VACUUM ANALYZE lineitem")
-        self.sqlite_source.unlink(missing_ok=True)
-        with sqlite3.connect(self.sqlite_source) as db, file.open(newline="") as data:
+        self._load_sqlite(file, self.sqlite_source)
+        file.unlink()
+        self.source.run(f"COMMENT ON TABLE lineitem IS '{mark}'")
+
+    @staticmethod
+    def _load_sqlite(file: Path, path: Path) -> None:
+        made = path.with_suffix(".part")
+        made.unlink(missing_ok=True)
+        with sqlite3.connect(made) as db, file.open(newline="") as data:
             db.execute(f"{SQLITE_DDL}, {KEY})")
             rows = csv.reader(data)
             next(rows)
             db.executemany(f"INSERT INTO lineitem VALUES ({','.join('?' * 16)})", rows)
         db.close()
-        file.unlink()
-        self.source.run(f"COMMENT ON TABLE lineitem IS '{mark}'")
+        made.rename(path)
 
     def clear(self) -> None:
         """Empty targets, and nothing left to be written for an earlier run."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +24,50 @@ from syncmon_ext.store.store import Store
 WATCH_SECONDS = 0.02
 
 
-class TaskRun:
-    """What a run left in the store."""
+HOOKS = Path(__file__).parent / "hooks"  # its sitecustomize is found by the worker
+PLACES = ("source", "transfer", "target")
 
-    def __init__(self) -> None:
-        self.shares: dict[str, float] = {}
-        self.limited_by: str | None = None
+
+@contextmanager
+def _hooked(notes: Path | None, *, quiet: bool) -> Iterator[None]:
+    """A worker's path and environment are its starter's."""
+    settings = {"SYNCMON_BENCH_NOTES": notes, "SYNCMON_BENCH_QUIET": "1" if quiet else None}
+    sys.path.insert(0, str(HOOKS))
+    os.environ.update({name: str(value) for name, value in settings.items() if value is not None})
+    try:
+        yield
+    finally:
+        sys.path.remove(str(HOOKS))
+        for name in settings:
+            os.environ.pop(name, None)
+
+
+def _shares(notes: Path) -> str:
+    """Where the time of the chunks went."""
+    lines = [line.split() for line in notes.read_text().splitlines()]
+    sums = [sum(float(line[place]) for line in lines) for place in range(len(PLACES))]
+    total = sum(sums)
+    if not total:
+        return ""
+    chunks = "1 chunk" if len(lines) == 1 else f"{len(lines):,} chunks"
+    parts = ", ".join(f"{name} {s / total:.0%}" for name, s in zip(PLACES, sums, strict=True))
+    return f"{chunks}: {parts}"
 
 
 def run(
-    source: str, target: str, tables: list[str], servers: list[int], **options: Any
-) -> tuple[Cost, TaskRun]:
+    source: str,
+    target: str,
+    tables: list[str],
+    servers: list[int],
+    *,
+    quiet: bool = False,
+    noted: bool = True,
+    **options: Any,
+) -> Cost:
     """Run the task to its end; wall time from Start until the store says completed."""
-    outcome = TaskRun()
     with tempfile.TemporaryDirectory(prefix="syncmon-bench-") as made:
         folder = Path(made)
+        notes = folder / "notes" if noted else None
         os.environ["SYNCMON_WORKER_LOGS"] = str(folder)
         names = ", ".join(f'"{name}"' for name in tables)
         lines = [f"{key} = {value!r}" for key, value in options.items()]
@@ -47,18 +79,21 @@ def run(
         store = Store(f"sqlite:///{folder}/store.db")
         catalog = Catalog(store, Configuration(folder / "syncmon.toml"))
         control = TaskControl(store, catalog, Supervisor(store))
-        with measured(servers) as cost:
+        with _hooked(notes, quiet=quiet), measured(servers) as cost:
             started = time.perf_counter()
             control.start("copy")
             while (progress := _progress(store, catalog)).state not in {*ENDED, State.PAUSED}:
-                outcome.limited_by = progress.limited_by or outcome.limited_by
                 time.sleep(WATCH_SECONDS)
             cost.wall = time.perf_counter() - started
         store.close()
         if progress.state is not State.COMPLETED:
             errors = [unit.error for unit in progress.units if unit.error]
             raise RuntimeError(f"{progress.state}: {progress.error} {errors[:3]}")
-    return cost, outcome
+        if notes is not None and notes.exists():
+            cost.note = _shares(notes)
+            if progress.limited_by:
+                cost.note += f"; limited by the {progress.limited_by}"
+    return cost
 
 
 def _progress(store: Store, catalog: Catalog) -> Progress:

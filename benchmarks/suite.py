@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -30,7 +31,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     server_cpu: float
     peak_mib: float
     ratio: float | None = None  # median of the rounds' own ratios of wall time, peer : syncmon
+    likely: tuple[float, float] | None = None  # where 95 of 100 such medians lie
     cpu_ratio: float | None = None  # the same of all CPU seconds, servers included
+    cpu_likely: tuple[float, float] | None = None
     target: float | None = None  # of ``ratio``, at least
     note: str = ""
 
@@ -42,7 +45,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     target: str
     baselines: list[str]
-    at_least: float
+    at_least: float | None
+    chunk_rows: int | None = None  # for syncmon; its own choice where there is none
 
 
 ROUTES: Final = (
@@ -59,6 +63,15 @@ ROUTES: Final = (
         target="sqlite",
         baselines=["attach", "attach_in_order"],
         at_least=0.9,
+    ),
+    # What larger tables are copied with: an upper bound of one's own keeps it from moving all at once.
+    Route(
+        name="SQLite → SQLite, in ranges",
+        source="sqlite",
+        target="sqlite",
+        baselines=["attach"],
+        at_least=None,
+        chunk_rows=5_000_000,
     ),
     Route(
         name="SQLite → PostgreSQL",
@@ -91,7 +104,8 @@ def of_route(places: Places, route: Route, rounds: int) -> list[Row]:
             absent.append(_absent(route.name, name, why))
     ways[US]()  # the first run reads files that the others then find in memory
     costs = interleaved(rounds, ways)
-    return compared(route.name, places.rows, costs, route.at_least) + absent
+    rows = places.sqlite_rows if route.source == route.target == "sqlite" else places.rows
+    return compared(route.name, rows, costs, route.at_least) + absent
 
 
 def of_small_tables(places: Places, rounds: int) -> list[Row]:
@@ -111,7 +125,7 @@ def of_small_tables(places: Places, rounds: int) -> list[Row]:
 
     def ours() -> Cost:
         places.clear()
-        return product.run(source, places.target.database("small"), tables, places.server_pids)[0]
+        return product.run(source, places.target.database("small"), tables, places.server_pids)
 
     def loop() -> Cost:
         places.clear()
@@ -124,20 +138,27 @@ def of_small_tables(places: Places, rounds: int) -> list[Row]:
 
 def _product(places: Places, route: Route) -> Cost:
     places.clear()
-    cost, outcome = product.run(
-        _url(places, route.source, source=True),
-        _url(places, route.target, source=False),
+    options = {} if route.chunk_rows is None else {"chunk_rows": route.chunk_rows}
+    return product.run(
+        _source(places, route),
+        _target(places, route),
         ["lineitem"],
         places.server_pids,
+        **options,
     )
-    cost.note = f"limited by the {outcome.limited_by}" if outcome.limited_by else ""
-    return cost
 
 
-def _url(places: Places, kind: str, *, source: bool) -> str:
-    if kind == "postgresql":
-        return places.source.url if source else places.target.url
-    return f"sqlite:///{places.sqlite_source if source else places.sqlite_target}"
+def _source(places: Places, route: Route) -> str:
+    if route.source == "postgresql":
+        return places.source.url
+    alone = route.target == "sqlite"
+    return f"sqlite:///{places.sqlite_alone if alone else places.sqlite_source}"
+
+
+def _target(places: Places, route: Route) -> str:
+    if route.target == "postgresql":
+        return places.target.url
+    return f"sqlite:///{places.sqlite_target}"
 
 
 def _peer(places: Places, name: str, route: Route) -> Cost:
@@ -147,7 +168,7 @@ def _peer(places: Places, name: str, route: Route) -> Cost:
         with measured(places.server_pids) as cost:
             subprocess.run(["/bin/sh", "-c", script], check=True)
         return cost
-    ends = [_url(places, route.source, source=True), _url(places, route.target, source=False)]
+    ends = [_source(places, route), _target(places, route)]
     return _program(places, name, *(end.removeprefix("sqlite:///") for end in ends))
 
 
@@ -157,7 +178,16 @@ def _program(places: Places, name: str, source: str, target: str) -> Cost:
     return cost
 
 
-def compared(route: str, rows: int, costs: dict[str, list[Cost]], at_least: float) -> list[Row]:
+def likely_median(values: Sequence[float], draws: int = 2_000) -> tuple[float, float]:
+    """Between what 95 of 100 medians of such values lie (the bootstrap's percentiles)."""
+    chance = random.Random(len(values))
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(draws))
+    return medians[draws // 40], medians[-1 - draws // 40]
+
+
+def compared(
+    route: str, rows: int, costs: dict[str, list[Cost]], at_least: float | None
+) -> list[Row]:
     """The medians of each program, and its ratio to syncmon in the same round."""
     ours = costs[US]
     found = []
@@ -165,11 +195,15 @@ def compared(route: str, rows: int, costs: dict[str, list[Cost]], at_least: floa
         against = {}
         if name != US:
             pairs = list(zip(runs, ours, strict=True))
+            walls = [peer.wall / own.wall for peer, own in pairs]
+            cpus = [
+                (peer.cpu + peer.server_cpu) / (own.cpu + own.server_cpu) for peer, own in pairs
+            ]
             against = {
-                "ratio": statistics.median(peer.wall / own.wall for peer, own in pairs),
-                "cpu_ratio": statistics.median(
-                    (peer.cpu + peer.server_cpu) / (own.cpu + own.server_cpu) for peer, own in pairs
-                ),
+                "ratio": statistics.median(walls),
+                "likely": likely_median(walls),
+                "cpu_ratio": statistics.median(cpus),
+                "cpu_likely": likely_median(cpus),
                 "target": at_least if name != "attach_in_order" else None,
             }
         found.append(

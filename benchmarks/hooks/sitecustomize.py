@@ -1,0 +1,25 @@
+"""Found by a measured worker: it notes where each chunk's time went, or its monitor is made quiet."""
+
+import os
+import sys
+
+if "syncmon_ext.sync.worker" in sys.orig_argv:  # its helpers look here, too
+    from syncmon_ext.model.chunk import ChunkResult
+    from syncmon_ext.sync import gauge, recorder
+
+    if os.environ.get("SYNCMON_BENCH_QUIET"):  # figures and samples are taken and written no more
+        gauge.REFRESH_SECONDS = 1e9  # type: ignore[misc]
+        recorder.SAMPLE_SECONDS = 1e9  # type: ignore[misc]
+        recorder.LISTEN_SECONDS = 1.0  # type: ignore[misc]
+
+    if notes := os.environ.get("SYNCMON_BENCH_NOTES"):
+        count = gauge.Gauge.count
+
+        def noted(self: gauge.Gauge, result: ChunkResult) -> None:
+            """Write the seconds of a chunk beside counting it."""
+            count(self, result)
+            seconds = (result.source_seconds, result.transfer_seconds, result.target_seconds)
+            with open(notes, "a", encoding="ascii") as file:  # noqa: PTH123  # the least work
+                file.write(" ".join(map(str, seconds)) + "\n")
+
+        gauge.Gauge.count = noted  # type: ignore[method-assign]
