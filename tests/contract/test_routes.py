@@ -400,7 +400,17 @@ def test_only_the_filtered_rows_and_columns_go(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["select", 'with "quotes"', "a.b c", "Größe 🙂", "MixedCase", "100%s", "semi;colon--"]
+    "name",
+    [
+        "select",
+        'with "quotes"',
+        "a.b c",
+        "Größe 🙂",
+        "MixedCase",
+        "100%s",
+        "semi;colon--",
+        "n" * 63,
+    ],
 )
 def test_odd_names_survive(pair: Pair, name: str) -> None:
     source, target = pair

@@ -61,11 +61,14 @@ def server() -> Iterator[OwnServer]:
 
 
 @contextmanager
-def rig_on(server: OwnServer, folder: Path, **options: Any) -> Iterator[Rig]:
+def rig_on(
+    server: OwnServer, folder: Path, *, as_source: bool = False, **options: Any
+) -> Iterator[Rig]:
     name = f"w{time.monotonic_ns()}"
     server.handle.psql(f"CREATE DATABASE {name}")
-    target = Side("postgresql", server.handle.get_uri(name))
-    with side("sqlite", folder / "source.db") as source:
+    own = Side("postgresql", server.handle.get_uri(name))
+    with side("sqlite", folder / "file.db") as file:
+        source, target = (own, file) if as_source else (file, own)
         made = Rig(folder, source, target, **options)
         made.fill(3_000)
         try:
@@ -92,6 +95,20 @@ def test_target_that_crashes_and_comes_back_costs_no_row(server: OwnServer, tmp_
         it.until(lambda: any("try 1 failed" in message for message in it.messages()))
         server.start()
         finish(it)
+
+
+@pytest.mark.parametrize("consistency", ["chunk", "snapshot"])
+def test_source_that_crashes_and_comes_back_costs_no_row(
+    consistency: str, server: OwnServer, tmp_path: Path
+) -> None:
+    with rig_on(server, tmp_path, as_source=True, throttle=SLOW, consistency=consistency) as it:
+        under_way(it)
+        server.stop_immediately()
+        it.until(lambda: any("failed:" in message for message in it.messages()))
+        server.start()
+        finish(it)
+        begun_again = any("begun again from its first row" in m for m in it.messages())
+        assert begun_again == (consistency == "snapshot")
 
 
 def test_frozen_target_is_named_and_pause_and_stop_answer(

@@ -139,6 +139,41 @@ def test_any_values_come_back_from_sqlite_unchanged(
             db.run("DROP TABLE IF EXISTS v")
 
 
+OF_SQLITE: dict[str, st.SearchStrategy[Any]] = {
+    "INTEGER": KINDS["bigint"],
+    "REAL": FLOATS,
+    "TEXT": TEXT,
+    "BLOB": st.binary(max_size=12),
+}
+
+
+@examples(8)
+@given(
+    rows=st.lists(
+        st.tuples(*(st.one_of(st.none(), values) for values in OF_SQLITE.values())), max_size=12
+    ),
+    size=st.integers(1, 13),
+)
+def test_any_values_of_sqlite_come_back_from_postgresql_unchanged(
+    places: list[Database], rows: list[tuple[Any, ...]], size: int
+) -> None:
+    middle, source, _, _ = places
+    columns = ", ".join(f"c{n} {kind}" for n, kind in enumerate(OF_SQLITE))
+    listed = ", ".join(f"c{n}, typeof(c{n})" for n in range(len(OF_SQLITE)))
+    try:
+        source.run(f"CREATE TABLE v (id INTEGER PRIMARY KEY, {columns})")
+        source.insert("v", [(n, *row) for n, row in enumerate(rows)])
+        Copy(source, middle, fresh(), tables=["v"]).run(size)
+        Copy(middle, source, fresh(), tables=[{"name": "v", "target": "back"}]).run(size)
+        assert source.query(f"SELECT id, {listed} FROM back ORDER BY id") == source.query(
+            f"SELECT id, {listed} FROM v ORDER BY id"
+        )
+    finally:
+        sessions.close_all()
+        for db in (source, middle):
+            db.run("DROP TABLE IF EXISTS v", "DROP TABLE IF EXISTS back")
+
+
 KEYS = {
     "integers": ("id BIGINT NOT NULL PRIMARY KEY", st.tuples(
         st.one_of(st.integers(-20, 20), st.integers(-(2**62), 2**62))
