@@ -159,7 +159,8 @@ class Rig:
         if options.get("mode") == "incremental":
             tables = [{"name": name, "cursor": column} for name, column in cursors.items()]
         fields = {"tables": tables, "mode": "replace", "workers": 2, "chunk_rows": 100, **options}
-        toml = "\n".join(f"{key} = {_toml(value)}" for key, value in fields.items())
+        said = {key: value for key, value in fields.items() if value is not None}
+        toml = "\n".join(f"{key} = {_toml(value)}" for key, value in said.items())
         (folder / "syncmon.toml").write_text(
             f'[connections.flights]\nurl = "{source.url}"\n'
             f'[connections.warehouse]\nurl = "{target.url}"\n'
