@@ -25,18 +25,18 @@ WORKER = "syncmon_ext.sync.worker"
 # visible from the page. One line for each that opens ("+") and closes ("-").
 COUNT_STREAMS = """
 from pathlib import Path
-from syncmon_ext.api import task_sse
-_serve = task_sse._StreamHandler.stream
-async def stream(self, services, scope):
-    def note(sign):
-        with Path({path!r}).open("a") as file:
-            file.write(sign + " " + self.request.uri + "\\n")
-    note("+")
-    try:
-        await _serve(self, services, scope)
-    finally:
-        note("-")
-task_sse._StreamHandler.stream = stream
+from syncmon_ext.api.task_sse import SocketSink
+_begin, _gone = SocketSink.__init__, SocketSink._gone
+def note(sign, handler):
+    with Path({path!r}).open("a") as file:
+        file.write(sign + " " + handler.request.uri + "\\n")
+def begin(self, handler, stream):
+    note("+", handler)
+    _begin(self, handler, stream)
+def gone(self):
+    note("-", self._handler)
+    _gone(self)
+SocketSink.__init__, SocketSink._gone = begin, gone
 """
 
 # Nobody takes over runs that have no worker: they were only written down.
