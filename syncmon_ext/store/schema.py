@@ -146,6 +146,7 @@ task_unit_runtimes = Table(
         "revision", BigInteger, nullable=False, server_default="0"
     ),  # of the task, at the change
     Index("ix_task_unit_runtimes_run_id_revision", "run_id", "revision"),
+    Index("ix_task_unit_runtimes_run_id_unit_id", "run_id", "unit_id"),
 )
 
 log_entries = Table(

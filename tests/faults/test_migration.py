@@ -28,6 +28,7 @@ NEW_FIELDS = ("on_finish",)  # of a task's spec
 def take_back(path: Path) -> None:
     """Make the store what the previous schema's syncmon would have left."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP INDEX ix_task_unit_runtimes_run_id_unit_id")
         for table, columns in ADDED.items():
             for column in columns:
                 connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

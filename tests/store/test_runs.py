@@ -185,3 +185,15 @@ def test_runs_that_left_something_in_the_target_are_remembered(store: Store) -> 
         assert {r for r, _ in runs.ended_runs_to_forget(connection)} == {first, third}
         runs.set_target_held(connection, first, held=False)
         assert runs.runs_to_clear(connection, "nightly", second) == [(third, State.STOPPED, 0)]
+
+
+def test_write_of_a_unit_looks_at_its_row_alone(store: Store) -> None:
+    """Of a run with 10,000 tables, each write looked through all: a worker's heartbeat stood still."""
+    if store.url.get_backend_name() != "sqlite":
+        pytest.skip("SQLite says which index it takes, whatever the table holds")
+    with store.read() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN UPDATE task_unit_runtimes SET revision = 1 "
+            "WHERE run_id = 'r' AND unit_id = 'u'"
+        ).all()
+    assert "(run_id=? AND unit_id=?)" in plan[0][-1]
