@@ -24,7 +24,12 @@ LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 OF_A_VERIFICATION = {p for p in POINTS if p.startswith("verify.")}
 # Points that only a stop reaches, and those that a run reaches after its end is recorded.
 OF_A_STOP = {p for p in POINTS if p.startswith("discard.")}
-AFTER_THE_END = {"forget.before_commit", "forget.after_commit", "store.released"}
+AFTER_THE_END = {
+    "store.run_recorded",
+    "forget.before_commit",
+    "forget.after_commit",
+    "store.released",
+}
 ROWS = 1_540  # of the rig's three tables
 
 
