@@ -19,7 +19,9 @@ from tests.faults.harness import Rig, side
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 TABLES = 10_000 if LONG else 150
 ROWS = 3
-PEAK_MIB = 300  # of the worker with its children
+# Of the worker with its children. The plans of all tables are in its memory: 345 MiB were measured with
+# 10,000 tables into SQLite, 440 into PostgreSQL.
+PEAK_MIB = 512 if LONG else 300
 
 
 def peak_mib(it: Rig, peak: float) -> float:
