@@ -47,6 +47,7 @@ from syncmon_ext.sync.throttle import ChunkTooLarge, PaceChanged
 from syncmon_ext.sync.unit_row import UnitRow
 
 BATCH_SECONDS: Final = 0.7  # then it commits what it has: a pause waits for that
+LOCK_SECONDS: Final = 1  # on either side: a table that somebody holds must not hold the others
 TABLE_BYTES: Final = 4 << 20  # in the source; a table of this size takes a fifth of a second
 
 _WHOLE: Final = Chunk(low=None, high=None)
@@ -87,7 +88,7 @@ def copied(
                 batch = _Batch(
                     target=session, way=way, own=own, rows=rows, taken=names.Taken(session)
                 )
-                return _together(batch, left, [*begun], snapshot)
+                return _together(batch, left, list(begun), snapshot)
         except (PaceChanged, ChunkTooLarge):  # a bound came, and there are no batches under one
             return BatchResult(placed=[], alone=list(begun))
 
@@ -95,7 +96,12 @@ def copied(
 def _together(
     batch: _Batch, units: Sequence[UnitPlan], begun: list[str], snapshot: str | None
 ) -> BatchResult:
-    small = _small(batch.way, units, batch.rows)
+    try:
+        small = _small(batch.way, units, batch.rows)
+    except SyncmonError:
+        if batch.way.reader.broken:
+            raise
+        small = set()  # somebody holds one of them, and who looks at it waits
     batch.alone = begun + [unit.unit_id for unit in units if unit.unit_id not in small]
     units = [unit for unit in units if unit.unit_id in small]
     if not units:
@@ -104,7 +110,7 @@ def _together(
     started = time.perf_counter()
     with session.transaction():
         if isinstance(session, PostgresSession):
-            swap_postgresql.set_patience(session)
+            swap_postgresql.set_patience(session, LOCK_SECONDS)
         fence.compare(session, own, units)  # an older owner learns it before it looks around
         placed = _placed(batch, _landed(batch, units))
         fault_point("batch.placed")
@@ -125,6 +131,7 @@ def _small(way: Way, units: Sequence[UnitPlan], rows: int) -> set[str]:
     session = way.reader
     ids = [unit.unit_id for unit in units]
     if isinstance(session, PostgresSession):
+        swap_postgresql.set_patience(session, LOCK_SECONDS)
         found = session.execute(
             "SELECT wanted.id FROM unnest(%s::text[], %s::text[], %s::text[]) "
             "AS wanted (id, schema, name) JOIN pg_namespace n ON n.nspname = wanted.schema "

@@ -31,7 +31,7 @@ FIRST_ROWS: Final = 20_000  # before the pace is known
 LEAST_ROWS: Final = 100
 MOST_ROWS: Final = 100_000
 # SQLite holds no row of a chunk in memory, and a commit costs it as much as many rows.
-LARGEST_ROWS: Final = {"sqlite_sqlite": 10_000_000}
+LARGEST_ROWS: Final = {"sqlite_sqlite": 10_000_000, "postgresql_postgresql": 250_000}
 WAIT_SHOWN_SECONDS: Final = 3.0  # a shorter wait is a database at work
 RECENT_CHUNKS: Final = 20
 WIDEST_RANGE: Final = 6.0
@@ -91,6 +91,21 @@ class Gauge:
             width = max(1.0, copy.runtime.bytes_committed / copy.runtime.rows_committed)
             rows = min(rows, throttle.bytes / width / self.slots * CHUNK_SECONDS / 2)
         return max(min(LEAST_ROWS, upper), min(upper, int(rows)))
+
+    def chunk_sizes(self, copy: UnitCopy, wanted: int | None, count: int) -> list[int]:
+        """The rows of the unit's next ``count`` chunks: those at the end are small, so that no slot is
+        idle for long while another one copies the last."""
+        most = self.chunk_rows(copy, wanted)
+        total = copy.runtime.rows_total
+        if total is None or self.slots == 1:
+            return [most] * count
+        left = total - copy.runtime.rows_committed - copy.rows_ahead
+        sizes = []
+        for _ in range(count):
+            share = max(FIRST_ROWS, left // (2 * self.slots))
+            sizes.append(min(most, share))
+            left -= sizes[-1]
+        return sizes
 
     def refresh(
         self, units: Sequence[UnitCopy], waits: list[tuple[str, float]], *, force: bool = False

@@ -36,8 +36,9 @@ from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.results import UnitMark
 from syncmon_ext.sync.unit_row import UnitRow
 
-# Counting a table up to this size takes less than a second or two; above, an estimate has to do.
-COUNT_ROWS: Final = 5_000_000
+# Above, the guess of PostgreSQL's statistics has to do until the walk, which counts as well, is through.
+COUNT_ROWS: Final = 500_000
+# Counting what has no statistics takes less than a second or two up to here.
 COUNT_BYTES: Final = 1 << 30
 
 

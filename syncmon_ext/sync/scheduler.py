@@ -12,33 +12,26 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, Final
 
-from syncmon_ext.model.chunk import Chunk, ChunkResult
-from syncmon_ext.model.errors import DatabaseUnavailable, FenceLost, SnapshotLost, SyncmonError
+from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.plan import Plan
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.model.task import Consistency, TaskSpec, Verify
+from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.sync import batches, jobs
 from syncmon_ext.sync.attempts import attempted
-from syncmon_ext.sync.chunk_copy import bounds
-from syncmon_ext.sync.faults import FaultInjected
 from syncmon_ext.sync.gauge import Gauge
+from syncmon_ext.sync.outcomes import Outcomes
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.pool import ChildDied, ChildPool
+from syncmon_ext.sync.pool import ChildPool
 from syncmon_ext.sync.recorder import Recorder
-from syncmon_ext.sync.results import BatchResult, SwapResult, UnitMark
-from syncmon_ext.sync.throttle import ChunkTooLarge
 from syncmon_ext.sync.unit_copy import Gap, UnitCopy
 
 BEAT_SECONDS: Final = 0.1
 GRACE_SECONDS: Final = 2.0  # for the chunks in flight to commit, on pause and stop
 WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
-REPAIRS: Final = 2  # of chunks whose content differs, until the unit is failed
-NAMED_CHUNKS: Final = 10  # in a message
-CHILD_DEATHS: Final = 3  # in a row, without a chunk between them, until the unit is failed
 
 
 class Interrupted(Exception):  # a command, not an error
@@ -67,8 +60,7 @@ class Scheduler:
         self._by_id: dict[str, UnitCopy] = {}
         self._left: deque[UnitCopy] = deque()  # from the first one on that has not ended
         self._handlers: dict[Future[Any], Callable[[Future[Any]], None]] = {}
-        self._child_deaths = 0
-        self._snapshot_lost = False
+        self._outcomes = Outcomes(recorder, gauge)
         self.snapshot: str | None = None
         self.renew_snapshot: Callable[[], str | None] = lambda: None
 
@@ -127,10 +119,10 @@ class Scheduler:
                 )
             self._units.append(copy)
             self._by_id[unit.unit_id] = copy
-            self._save(copy)
+            self._outcomes.save(copy)
         for copy in self._units:
             if copy.plan.refusal is not None and not copy.ended:
-                self._fail(copy, *copy.plan.refusal)
+                self._outcomes.fail(copy, *copy.plan.refusal)
 
     def run(self) -> None:
         """Copy every unit that is not ended; returns when all are. Raises Interrupted."""
@@ -141,16 +133,16 @@ class Scheduler:
             if not self._left:
                 return
             self.obey()
-            if self._snapshot_lost and not self._handlers:
+            if self._outcomes.snapshot_lost and not self._handlers:
                 self._go_on_in_a_new_snapshot()
-            if not self._snapshot_lost:
+            if not self._outcomes.snapshot_lost:
                 self._dispatch()
             self._collect(BEAT_SECONDS)
             self._gauge.refresh(self._units, self._pool.waits())
 
     def _go_on_in_a_new_snapshot(self) -> None:
         self.snapshot = self.renew_snapshot()
-        self._snapshot_lost = False
+        self._outcomes.snapshot_lost = False
         for copy in self._units:
             if copy.prepared and not copy.ended:
                 copy.ask_again()
@@ -172,7 +164,7 @@ class Scheduler:
         for copy in self._units:
             if not copy.ended and copy.runtime.state is not UnitState.PENDING:
                 copy.change(state=state, speed=None, eta_seconds=None)
-                self._save(copy)
+                self._outcomes.save(copy)
         self._gauge.refresh(self._units, [], force=True)
 
     # -- what to do next ---------------------------------------------------------------------
@@ -215,7 +207,7 @@ class Scheduler:
         now = utc_now()
         for copy in batch:
             copy.begin_in_batch(now)
-            self._save(copy)
+            self._outcomes.save(copy)
         self._gauge.in_flight += 1
         future = self._pool.submit(
             attempted,
@@ -232,38 +224,7 @@ class Scheduler:
 
     def _copied_together(self, batch: list[UnitCopy], future: Future[Any]) -> None:
         self._gauge.in_flight -= 1
-        result = self._batch_result(batch, future)
-        placed = dict(result.placed) if result is not None else {}
-        for copy in batch:
-            unit_id = copy.plan.unit_id
-            if (chunk := placed.get(unit_id)) is not None:
-                copy.end_batch(chunk, self._gauge.elapsed())
-                self._gauge.count(chunk)
-                self._swapped([copy], [SwapResult(unit_id=unit_id, rows=chunk.rows)])
-            else:
-                copy.leave_batch(alone=result is None or unit_id in result.alone)
-                self._save(copy)
-
-    def _batch_result(self, batch: list[UnitCopy], future: Future[Any]) -> BatchResult | None:
-        """What came of a batch; None where its units are better copied one by one, to see whose fault it
-        was."""
-        nothing = BatchResult(placed=[], alone=[])
-        try:
-            result: BatchResult = future.result()
-        except FenceLost:
-            self._recorder.fenced = True
-            return nothing
-        except SnapshotLost:
-            self._snapshot_lost = True
-            return nothing
-        except DatabaseUnavailable as error:  # each of them would wait for it as long once more
-            for copy in batch:
-                self._fail(copy, error.message, error.hint)
-            return nothing
-        except Exception:
-            return None
-        self._child_deaths = 0
-        return result
+        self._outcomes.batch(batch, future)
 
     def _wants_walk(self, copy: UnitCopy) -> bool:
         return len(copy.ready) < WALK_AHEAD * self._gauge.slots
@@ -282,7 +243,7 @@ class Scheduler:
                     hint=f"mend {parent_id} and start again: both are resumed",
                     finished_at=utc_now(),
                 )
-                self._save(copy)
+                self._outcomes.save(copy)
                 self._recorder.log(Level.WARNING, str(copy.runtime.error), copy.plan.unit_id)
                 return True
         return False
@@ -298,10 +259,10 @@ class Scheduler:
         self, copy: UnitCopy, handler: Callable[[Any], None], future: Future[Any]
     ) -> None:
         copy.busy = False
-        answer = self._answer(copy, future)
+        answer = self._outcomes.answer(copy, future)
         if answer is not None and not copy.ended:
             handler(answer[0])
-            self._save(copy)
+            self._outcomes.save(copy)
 
     def _prepare(self, copy: UnitCopy) -> None:
         copy.change(
@@ -309,35 +270,9 @@ class Scheduler:
             attempt=copy.runtime.attempt + 1,
             started_at=copy.runtime.started_at or utc_now(),
         )
-        self._save(copy)
+        self._outcomes.save(copy)
         arguments = (self._frozen.source, self._frozen.target, self._own, copy.plan, self.snapshot)
-        self._submit(copy, partial(self._prepared, copy), jobs.prepare, *arguments)
-
-    def _prepared(self, copy: UnitCopy, mark: UnitMark) -> None:
-        copy.take_mark(mark)
-        for warning in mark.warnings:
-            unit_id = copy.plan.unit_id
-            self._recorder.log(Level.WARNING, f"{unit_id}: {warning}", unit_id)
-        if mark.restarted:
-            self._recorder.log(
-                Level.WARNING,
-                f"{copy.plan.unit_id}: begun again from its first row, since "
-                + (
-                    "the snapshot that it was read in is gone"
-                    if copy.plan.consistency is Consistency.SNAPSHOT
-                    else "it has no key to resume by"
-                ),
-                copy.plan.unit_id,
-            )
-        elif mark.chunks_committed and not mark.swapped:
-            self._recorder.log(
-                Level.INFO,
-                f"{copy.plan.unit_id}: resumed, {copy.runtime.rows_committed:,} rows were committed "
-                f"in {mark.chunks_committed:,} chunks",
-                copy.plan.unit_id,
-            )
-        if mark.swapped:
-            self._swapped([copy], [SwapResult(unit_id=mark.unit_id, rows=mark.rows_swapped or 0)])
+        self._submit(copy, partial(self._outcomes.prepared, copy), jobs.prepare, *arguments)
 
     def _walk(self, copy: UnitCopy) -> None:
         gap = copy.gaps.popleft()
@@ -345,7 +280,7 @@ class Scheduler:
         if (whole := copy.single_chunk(gap, rows)) is not None:
             self._walked(copy, gap, [whole])
             return
-        limit = WALK_AHEAD * self._gauge.slots
+        ahead = WALK_AHEAD * self._gauge.slots
         self._submit(
             copy,
             partial(self._walked, copy, gap),
@@ -354,7 +289,7 @@ class Scheduler:
             copy.plan,
             gap[0],
             gap[1],
-            [rows] * limit,
+            self._gauge.chunk_sizes(copy, self.spec.chunk_rows, ahead),
             self.snapshot,
         )
 
@@ -380,14 +315,7 @@ class Scheduler:
     def _copied(self, copy: UnitCopy, chunk: Chunk, future: Future[Any]) -> None:
         copy.in_flight.remove(chunk)
         self._gauge.in_flight -= 1
-        answer = self._answer(copy, future, chunk)
-        if answer is None or copy.ended:
-            return
-        result: ChunkResult = answer[0]
-        self._child_deaths = 0
-        copy.take_chunk(result, self._gauge.elapsed())
-        self._gauge.count(result)
-        self._save(copy)
+        self._outcomes.copied(copy, chunk, future)
 
     def _put_in_place(self, copy: UnitCopy) -> None:
         """Swap the unit, with those tied to it, once all are copied and their parents in place."""
@@ -408,7 +336,7 @@ class Scheduler:
         for member in group:
             member.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
             member.busy = True
-            self._save(member)
+            self._outcomes.save(member)
         future = self._pool.submit(
             attempted,
             copy.plan.unit_id,
@@ -421,60 +349,28 @@ class Scheduler:
 
     def _index(self, copy: UnitCopy) -> None:
         copy.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
-        self._save(copy)
+        self._outcomes.save(copy)
         self._submit(
             copy,
-            partial(self._indexed, copy),
+            partial(self._outcomes.indexed, copy),
             jobs.index,
             self._frozen.target,
             self._own,
             copy.plan,
         )
 
-    def _indexed(self, copy: UnitCopy, bad: list[Chunk]) -> None:
-        copy.indexed = not bad
-        if not bad:
-            return
-        unit_id = copy.plan.unit_id
-        named = ", ".join(bounds(chunk) for chunk in bad[:NAMED_CHUNKS])
-        more = f" and {len(bad) - NAMED_CHUNKS} more" if len(bad) > NAMED_CHUNKS else ""
-        message = (
-            f"{unit_id}: the content of {len(bad)} chunks differs from the source: {named}{more}"
-        )
-        copy.take_back(bad)
-        if copy.repairs > REPAIRS:
-            self._fail(
-                copy, message, f"they were copied again {REPAIRS} times; is the target sound?"
-            )
-            return
-        copy.change(state=UnitState.RUNNING)
-        self._recorder.log(Level.WARNING, f"{message}; they are copied again", unit_id)
-
     def _put(self, group: list[UnitCopy], future: Future[Any]) -> None:
         for member in group:
             member.busy = False
-        answer = self._answer(group[0], future)
+        answer = self._outcomes.answer(group[0], future)
         if answer is not None:
-            self._swapped(group, answer[0])
+            self._outcomes.swapped(group, answer[0])
             return
         for member in group[1:]:
             if group[0].ended:
-                self._fail(member, str(group[0].runtime.error), group[0].runtime.hint or "")
-
-    def _swapped(self, group: list[UnitCopy], results: list[SwapResult]) -> None:
-        rows = {result.unit_id: result.rows for result in results}
-        for member in group:
-            member.take_swap(rows[member.plan.unit_id], utc_now())
-            self._save(member)
-            self._recorder.log(
-                Level.SUCCESS,
-                f"{member.plan.unit_id}: {member.runtime.rows_committed:,} rows copied, "
-                f"{'content agrees' if member.plan.verify is Verify.HASH else 'counts agree'}",
-                member.plan.unit_id,
-            )
-        for result in results:
-            for warning in result.warnings:
-                self._recorder.log(Level.WARNING, f"{result.unit_id}: {warning}", result.unit_id)
+                self._outcomes.fail(
+                    member, str(group[0].runtime.error), group[0].runtime.hint or ""
+                )
 
     # -- what came back ----------------------------------------------------------------------
 
@@ -485,56 +381,3 @@ class Scheduler:
         done, _ = wait(list(self._handlers), timeout=seconds, return_when=FIRST_COMPLETED)
         for future in done:
             self._handlers.pop(future)(future)
-
-    def _answer(
-        self, copy: UnitCopy, future: Future[Any], chunk: Chunk | None = None
-    ) -> tuple[Any] | None:
-        """The job's answer in a tuple; None where it failed, which was dealt with."""
-        try:
-            return (future.result(),)
-        except FenceLost:
-            self._recorder.fenced = True  # a newer owner: this worker has nothing more to say
-        except ChildDied as death:
-            self._child_deaths += 1
-            if self._child_deaths > CHILD_DEATHS:
-                self._fail(copy, str(death), "see the system's log: is it out of memory?")
-            elif chunk is not None:
-                copy.ready.appendleft(chunk)  # its checkpoint tells whether it was committed
-            else:
-                copy.ask_again()
-        except ChunkTooLarge:
-            if chunk is not None:
-                copy.gaps.appendleft((chunk.low, chunk.high))
-        except SnapshotLost:
-            self._snapshot_lost = True
-            if chunk is not None:
-                copy.ready.appendleft(chunk)
-        except SyncmonError as error:
-            self._fail(copy, error.message, error.hint)
-        except FaultInjected as fault:
-            self._fail(copy, f"fault point {fault} was armed with an error", "")
-        except Exception as error:
-            self._fail(
-                copy,
-                f"{copy.plan.unit_id}: {type(error).__name__}: {error}",
-                "this is a defect of syncmon: please report it with the log",
-            )
-        return None
-
-    def _fail(self, copy: UnitCopy, message: str, hint: str) -> None:
-        if copy.ended:
-            return
-        copy.ready.clear()
-        copy.change(
-            state=UnitState.FAILED,
-            error=message,
-            hint=hint or None,
-            finished_at=utc_now(),
-            speed=None,
-            eta_seconds=None,
-        )
-        self._save(copy)
-        self._recorder.log(Level.ERROR, f"{message} {hint}".strip(), copy.plan.unit_id)
-
-    def _save(self, copy: UnitCopy) -> None:
-        self._recorder.save_unit(copy.runtime)

@@ -18,9 +18,9 @@ from syncmon_ext.sync.reflect.tables import reflect
 LOCK_SECONDS: Final = 10  # everyone queues behind a swap that waits: it gives up and comes again
 
 
-def set_patience(session: PostgresSession) -> None:
+def set_patience(session: PostgresSession, seconds: int = LOCK_SECONDS) -> None:
     """Bound the wait for locks in this transaction."""
-    session.change(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    session.change(f"SET LOCAL lock_timeout = '{seconds}s'")
 
 
 def lock(session: PostgresSession, unit: UnitPlan) -> None:

@@ -130,6 +130,11 @@ class UnitCopy:
             return None
         return Chunk(low=None, high=gap[1], rows=None if self.plan.where else total)
 
+    @property
+    def rows_ahead(self) -> int:
+        """The rows of the chunks that are ready or in flight."""
+        return sum(chunk.rows or 0 for chunk in (*self.ready, *self.in_flight))
+
     def take_walk(self, gap: Gap, chunks: list[Chunk]) -> None:
         """Add the chunks that a walk of ``gap`` found; what the walk did not reach stays a gap."""
         self.ready.extend(chunks)
@@ -145,8 +150,7 @@ class UnitCopy:
             chunks_total=self.runtime.chunks_committed + len(self.ready) + len(self.in_flight)
         )
         if not self._uncounted:
-            ahead = sum(chunk.rows or 0 for chunk in (*self.ready, *self.in_flight))
-            rows = self.runtime.rows_committed + ahead
+            rows = self.runtime.rows_committed + self.rows_ahead
             self.change(rows_total=rows, rows_total_is_estimate=False)
 
     def take_chunk(self, result: ChunkResult, seconds: float) -> None:
