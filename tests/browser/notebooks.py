@@ -86,8 +86,13 @@ class Notebook:
         self.app = app
         self.name = ""
 
-    def open(self, name: str, *cells: str, token: str | None = None) -> Notebook:
-        """Write a notebook with ``cells``, open it and wait for its kernel."""
+    def open(
+        self, name: str, *cells: str, token: str | None = None, beside: bool = False
+    ) -> Notebook:
+        """Write a notebook with ``cells``, open it and wait for its kernel.
+
+        ``beside`` the notebooks that JupyterLab shows already, in a tab of its own.
+        """
         self.name = name
         content = {
             "cells": [
@@ -108,6 +113,15 @@ class Notebook:
             "nbformat_minor": 5,
         }
         (self.server.root / name).write_text(json.dumps(content))
+        if beside:
+            self.page.evaluate(
+                "path => window.jupyterapp.commands.execute('docmanager:open', { path })", name
+            )
+            self.page.wait_for_function(
+                "path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=name
+            )
+            self.wait_for_kernel()
+            return self
         place = f"lab/tree/{name}?reset&" if self.app == "lab" else f"notebooks/{name}?"
         token = self.server.token if token is None else token
         self.page.goto(f"{self.server.url}{place}{f'token={token}' if token else ''}")

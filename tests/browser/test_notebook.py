@@ -200,6 +200,45 @@ def test_ten_monitors_share_one_stream_and_cleared_cells_leave_none(
         until(lambda: not site.open_streams(), "no stream")
 
 
+def test_ten_monitors_in_seven_notebooks_share_one_stream(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """More than the six connections that a browser opens to an origin: Jupyter must get some."""
+    tasks = [f"task{number}" for number in range(7)]
+    with notebook_site(tmp_path, *tasks) as site, open_page(chromium) as page:
+        for number, task in enumerate(tasks):
+            more = ["task.monitor()"] if number < 3 else []
+            first = f"{CONNECT}task = sm.task('{task}').start()\ntask.monitor()"
+            opened = Notebook(page, site)
+            # Without leaving the page: each one is another tab of JupyterLab.
+            opened.open(f"{task}.ipynb", first, *more, beside=number > 0)
+            opened.run_all()
+            shown = page.locator("[data-testid=syncmon-widget]:visible")
+            expect(shown).to_have_count(1 + len(more), timeout=30_000)
+            shows(shown.first.get_by_test_id("widget"), "running", 30)
+        expect(page.get_by_test_id("syncmon-widget")).to_have_count(10)
+        assert len(site.open_streams()) == 1
+        times = page.evaluate(
+            """async () => {
+                 const times = [];
+                 for (let n = 0; n < 60; n += 1) {
+                   const began = performance.now();
+                   const answer = await fetch(`/api/status?n=${n}`);
+                   if (!answer.ok) throw new Error(answer.status);
+                   await answer.json();
+                   times.push(performance.now() - began);
+                 }
+                 return times.sort((a, b) => a - b);
+               }"""
+        )
+        print(
+            f"api/status: median {times[30]:.1f} ms, p95 {times[57]:.1f} ms, max {times[-1]:.1f} ms"
+        )
+        assert times[30] < 1_000, "Jupyter answers beside the stream"
+        until(lambda: len(site.open_streams()) == 1, "one stream")
+        opened.close()
+
+
 def test_no_token_is_in_the_notebook(notebook: OpenNotebook, site: Site, name: str) -> None:
     opened = notebook(f"{CONNECT}task = sm.task('{name}')\ntask", "task.monitor()")
     opened.run_all()
