@@ -58,6 +58,7 @@ kernels: install
 
 test-js: install
 	$(BIN)/python hatch_build.py check
+	$(BIN)/python hatch_build.py proxy
 
 fuzz: install
 	$(BIN)/python -m pytest tests/fuzz --fuzz-cases=20000 --timeout=7200

@@ -19,6 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 FRONT_END = ROOT / "widgets"
+HUB = ROOT / "tests" / "browser" / "hub"  # a JupyterHub's proxy, for the tests
 PAGE_SCRIPT = ROOT / "syncmon_ext" / "page" / "static" / "page.js"
 LOOPS = ROOT / "syncmon_ext" / "sync" / "routes" / "_copy.c"
 LOOPS_TAG = "cp311-abi3"  # as the source asks for: one file for this Python and all later ones
@@ -56,11 +57,21 @@ def check_assets() -> None:
 
 
 def front_end() -> tuple[list[str], dict[str, str]]:
-    """The command ``npm`` and its environment, with the front end's locked packages installed."""
+    """The command ``npm`` and its environment, with the front end's packages installed."""
+    return installed(FRONT_END)
+
+
+def install_proxy() -> None:
+    """Install the proxy that the tests' JupyterHub starts."""
+    installed(HUB)
+
+
+def installed(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The command ``npm`` and its environment, with the locked packages of ``folder`` installed."""
     npm, env = node_command("npm")
-    lock, installed = FRONT_END / "package-lock.json", FRONT_END / "node_modules/.package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run([*npm, "ci", "--no-audit", "--no-fund"], cwd=FRONT_END, env=env, check=True)
+    lock, done = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
+    if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run([*npm, "ci", "--no-audit", "--no-fund"], cwd=folder, env=env, check=True)
     return npm, env
 
 
@@ -101,5 +112,5 @@ class FrontEndHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    actions = {"check": check_assets, "loops": build_loops}
+    actions = {"check": check_assets, "loops": build_loops, "proxy": install_proxy}
     actions.get(" ".join(sys.argv[1:]), build_assets)()

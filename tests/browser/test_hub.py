@@ -1,14 +1,12 @@
 """Behind a real JupyterHub, where every request, GET too, must carry the XSRF token.
 
-Needs `jupyterhub` and npm's `configurable-http-proxy`, on PATH or named by CONFIGURABLE_HTTP_PROXY.
+Needs `jupyterhub`, and npm's `configurable-http-proxy`, which `make test` installs beside this file.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,17 +22,19 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
+from hatch_build import node_command
 from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page, shows
 from tests.browser.site import Site
 
-PROXY = os.environ.get("CONFIGURABLE_HTTP_PROXY") or shutil.which("configurable-http-proxy")
+PROXY = (
+    Path(__file__).parent / "hub/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+)
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.xdist_group("hub"),
     pytest.mark.timeout(240),
-    pytest.mark.skipif(PROXY is None, reason="npm install --global configurable-http-proxy"),
-    pytest.mark.skipif(importlib.util.find_spec("jupyterhub") is None, reason="no jupyterhub"),
+    pytest.mark.skipif(not PROXY.exists(), reason="python hatch_build.py proxy installs it"),
 ]
 USER = "d@ta"  # quoted in addresses
 START_SECONDS = 60.0
@@ -82,7 +82,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Site]]:
         folder=folder,
         root=site.server.root,
         python=sys.executable,
-        proxy=[PROXY],
+        proxy=[*node_command("node")[0], str(PROXY)],
         args=[
             f"--ServerApp.jpserver_extensions={ {'syncmon_ext': True} }",
             *(f"--{name}={value}" for name, value in traits.items()),
