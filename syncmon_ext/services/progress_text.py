@@ -1,4 +1,4 @@
-"""The progress object as JSON: each unit is read and encoded once, and again when it changed."""
+"""The progress object as JSON: each unit is read once, and again when it changed."""
 
 from __future__ import annotations
 
@@ -52,8 +52,7 @@ class ProgressTexts:
             idle = snapshots.idle_progress(task)
             return _text(idle, position, _encode(idle), len(idle.units))
         units = self._units(connection, position.run_id, position.revision)
-        whole = b"[%b]" % b",".join(units.values())
-        return _text(progress, position, _with_units(progress, whole, partial=False), len(units))
+        return _text(progress, position, _with_units(progress, units, partial=False), len(units))
 
     def read_changes(
         self, connection: Connection, task: Task, before: ProgressText
@@ -66,10 +65,10 @@ class ProgressTexts:
         if known.run_id != position.run_id:
             return None
         progress = _of_newest_run(connection, task, position)
-        units, whole = snapshots.units_since(connection, position.run_id, known.revision)
+        units, whole = snapshots.unit_texts_since(connection, position.run_id, known.revision)
         if progress is None or whole:
             return None
-        data = _with_units(progress, _encode(units), partial=True)
+        data = _with_units(progress, units, partial=True)
         return _text(progress, position, data, before.unit_count, partial=True)
 
     def _units(self, connection: Connection, run_id: str, revision: int) -> dict[str, bytes]:
@@ -79,8 +78,7 @@ class ProgressTexts:
             found = known
         else:
             since = None if known is None else known.revision
-            units, whole = snapshots.units_since(connection, run_id, since)
-            encoded = {unit.unit_id: _encode(unit) for unit in units}
+            encoded, whole = snapshots.unit_texts_since(connection, run_id, since)
             if known is not None and not whole:
                 encoded = known.encoded | encoded
             found = _RunUnits(revision, encoded)
@@ -107,8 +105,9 @@ def _of_newest_run(
     return snapshots.run_progress(connection, task, position.run_id, with_units=False)
 
 
-def _with_units(progress: Progress, units: bytes, *, partial: bool) -> bytes:
-    raw = cast("list[UnitRuntime]", msgspec.Raw(units))  # what is JSON already goes in as it is
+def _with_units(progress: Progress, units: dict[str, bytes], *, partial: bool) -> bytes:
+    whole = msgspec.Raw(b"[%b]" % b",".join(units.values()))
+    raw = cast("list[UnitRuntime]", whole)  # what is JSON already goes in as it is
     return _encode(msgspec.structs.replace(progress, units=raw, units_partial=partial))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -145,6 +146,11 @@ task_unit_runtimes = Table(
     Column(
         "revision", BigInteger, nullable=False, server_default="0"
     ),  # of the task, at the change
+    # The fields above as JSON, true where it is of the row's revision: who changes a row by its
+    # columns (a statement over many, a worker of an older syncmon) leaves it behind. A migration that
+    # adds a field sets it to NULL.
+    Column("encoded", LargeBinary),
+    Column("encoded_revision", BigInteger),
     Index("ix_task_unit_runtimes_run_id_revision", "run_id", "revision"),
     Index("ix_task_unit_runtimes_run_id_unit_id", "run_id", "unit_id"),
 )

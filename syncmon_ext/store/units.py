@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
 
 from syncmon_ext.model.state import UnitState
 from syncmon_ext.model.unit import UnitRuntime
@@ -16,6 +16,7 @@ from syncmon_ext.store.tasks import bump
 _NAMES = UnitRuntime.__struct_fields__
 _FIELDS = [task_unit_runtimes.c[name] for name in _NAMES]
 _STATES = {str(state): state for state in UnitState}
+_encode = msgspec.json.Encoder().encode
 
 
 def pending_unit(unit_id: str, table: str, target_table: str) -> UnitRuntime:
@@ -47,7 +48,14 @@ def create_units(connection: Connection, run_id: str, units: Sequence[UnitRuntim
         connection.execute(
             insert(task_unit_runtimes),
             [
-                {**msgspec.structs.asdict(unit), "run_id": run_id, "ordinal": ordinal}
+                {
+                    **msgspec.structs.asdict(unit),
+                    "run_id": run_id,
+                    "ordinal": ordinal,
+                    "revision": 0,
+                    "encoded": _encode(unit),
+                    "encoded_revision": 0,
+                }
                 for ordinal, unit in enumerate(units)
             ],
         )
@@ -73,6 +81,27 @@ def units_changed_since(connection: Connection, run_id: str, revision: int) -> l
     return [_unit(row) for row in rows]
 
 
+def unit_texts(
+    connection: Connection, run_id: str, revision: int | None = None
+) -> dict[str, bytes]:
+    """The run's units as JSON by unit_id, in the order of copying; or those that changed since."""
+    columns = task_unit_runtimes.c
+    wanted = [columns.run_id == run_id]
+    if revision is not None:
+        wanted.append(columns.revision > revision)
+    kept = case((columns.encoded_revision == columns.revision, columns.encoded))
+    rows = connection.execute(
+        select(columns.unit_id, kept).where(*wanted).order_by(columns.ordinal)
+    )
+    found: dict[str, bytes | None] = {unit_id: text for unit_id, text in rows}  # noqa: C416  # rows have keys()
+    if None in found.values():
+        left = (columns.encoded_revision == columns.revision).is_not(True)
+        for row in connection.execute(select(*_FIELDS).where(*wanted, left)):
+            unit = _unit(row)
+            found[unit.unit_id] = _encode(unit)
+    return cast("dict[str, bytes]", found)
+
+
 def _unit(row: Row[Any]) -> UnitRuntime:
     values = dict(zip(_NAMES, row, strict=True))  # of 10,000 rows: a mapping of each costs more
     values["state"] = _STATES[values["state"]]
@@ -85,7 +114,12 @@ _UPDATE = (
         task_unit_runtimes.c.run_id == bindparam("b_run_id"),
         task_unit_runtimes.c.unit_id == bindparam("b_unit_id"),
     )
-    .values({name: bindparam(f"v_{name}") for name in (*UnitRuntime.__struct_fields__, "revision")})
+    .values(
+        {
+            name: bindparam(f"v_{name}")
+            for name in (*_NAMES, "revision", "encoded", "encoded_revision")
+        }
+    )
 )
 
 
@@ -104,6 +138,8 @@ def save_units(
                 "b_run_id": run_id,
                 "b_unit_id": unit.unit_id,
                 "v_revision": revision,
+                "v_encoded": _encode(unit),
+                "v_encoded_revision": revision,
                 **{f"v_{k}": v for k, v in msgspec.structs.asdict(unit).items()},
             }
             for unit in changed

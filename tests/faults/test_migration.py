@@ -20,7 +20,10 @@ from syncmon_ext.store.store import Store
 from tests.faults.harness import rig
 
 # What each schema added; taken away again, a store is one of the schema before.
-ADDED = {"runs": ["webhooks", "announced"]}
+ADDED = {
+    "runs": ["webhooks", "announced"],
+    "task_unit_runtimes": ["encoded", "encoded_revision"],
+}
 PREVIOUS = "0001"
 NEW_FIELDS = ("on_finish",)  # of a task's spec
 

@@ -7,7 +7,6 @@ import pytest
 
 from syncmon_ext.model.state import State, UnitState
 from syncmon_ext.model.task import Task, TaskSpec
-from syncmon_ext.services import progress_text
 from syncmon_ext.services.progress_text import ProgressText, ProgressTexts
 from syncmon_ext.store import snapshots, units
 from syncmon_ext.store.store import Store
@@ -56,23 +55,24 @@ def test_text_is_the_progress_after_every_change(store: Store) -> None:
     assert msgspec.json.decode(read(texts, second).data) == expected(second)
 
 
-def test_only_changed_units_are_encoded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_units_are_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run, texts = SimulatedRun(store, "one", TABLES), ProgressTexts()
     read(texts, run)
-    encoded: list[str] = []
-    encode = progress_text._encode
+    came: list[list[str]] = []
+    texts_since = snapshots.unit_texts_since
 
-    def count(value: object) -> bytes:
-        encoded.append(type(value).__name__)
-        return encode(value)
+    def count(*arguments: Any) -> tuple[dict[str, bytes], bool]:
+        found = texts_since(*arguments)
+        came.append(list(found[0]))
+        return found
 
-    monkeypatch.setattr(progress_text, "_encode", count)
+    monkeypatch.setattr(snapshots, "unit_texts_since", count)
     read(texts, run)
-    assert encoded == ["Progress"]
+    assert came == []
     run.commit("t3", 30)
     run.commit("t4", 40)
     read(texts, run)
-    assert encoded == ["Progress", "UnitRuntime", "UnitRuntime", "Progress"]
+    assert came == [["t3", "t4"]]
 
 
 def test_changes_are_those_since_the_text_before(store: Store) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
+from sqlalchemy import update
 
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import State, UnitState
 from syncmon_ext.model.task import Kind, TableSpec, Task, TaskSpec
 from syncmon_ext.model.unit import UnitRuntime
-from syncmon_ext.store import runs, snapshots, tasks, units
+from syncmon_ext.store import runs, schema, snapshots, tasks, units
 from syncmon_ext.store.store import Store
 from tests.store.make import make_run, make_task
 
@@ -136,6 +138,50 @@ def test_only_changed_units_are_read_when_asked(store: Store) -> None:
     assert (later.units, later.units_partial) == ([PLANES], True)
     assert none is not None
     assert (none.units, none.units_partial) == ([], True)
+
+
+def texts_and_units(
+    store: Store, run_id: str, since: int | None
+) -> tuple[list[bytes], list[bytes]]:
+    """The units as JSON as they are kept, and as they are encoded from their columns."""
+    with store.read() as connection:
+        texts, _ = snapshots.unit_texts_since(connection, run_id, since)
+        values, _ = snapshots.units_since(connection, run_id, since)
+    assert list(texts) == [unit.unit_id for unit in values]
+    return list(texts.values()), [msgspec.json.encode(unit) for unit in values]
+
+
+@pytest.mark.parametrize("since", [None, 1])
+def test_units_as_json_are_the_units_whoever_changed_them(store: Store, since: int | None) -> None:
+    run_id = make_run(store, make_task(store))
+    table = schema.task_unit_runtimes
+    own = table.c.run_id == run_id
+
+    def check(at_least: int) -> None:
+        texts, encoded = texts_and_units(store, run_id, since)
+        assert texts == encoded
+        assert len(texts) >= at_least
+
+    check(0)
+    with store.write() as connection:
+        units.save_units(connection, "nightly", run_id, [AIRLINES])
+        units.save_units(connection, "nightly", run_id, [PLANES])
+    check(1)
+    with store.write() as connection:  # a statement over many rows
+        units.set_unfinished(connection, "nightly", run_id, UnitState.INTERRUPTED)
+    check(1)
+    with store.write() as connection:  # a worker of before, which knows of no text
+        revision = tasks.bump(connection, "nightly")
+        change = update(table).where(own, table.c.unit_id == AIRLINES.unit_id)
+        connection.execute(change.values(rows_committed=77, revision=revision))
+    check(1)
+    assert b'"rows_committed":77' in b"".join(texts_and_units(store, run_id, since)[0])
+    with store.write() as connection:  # a run from before the text was kept
+        connection.execute(update(table).where(own).values(encoded=None, encoded_revision=None))
+    check(1)
+    with store.write() as connection:
+        units.clear_units(connection, run_id, [AIRLINES, PLANES])
+    check(2)
 
 
 def test_units_that_stop_cleared_are_shown_as_they_were_at_the_end(store: Store) -> None:
