@@ -7,6 +7,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 SECONDS = 1_000  # of Playwright's milliseconds
+MOST_ROWS = 100  # of a log in the document: what is in sight, and a few beside
 
 
 def part(page: Page, name: str) -> Locator:
@@ -67,6 +68,25 @@ def log_lines(page: Page) -> list[int]:
             .map((row) => Number(row.dataset.testid.slice('log-'.length)))"""
     )
     return found
+
+
+def rows_while_pulled_up(log: Locator) -> int:
+    """The most rows that the document holds while some twenty older pages of a log are loaded."""
+    most: int = log.evaluate(
+        """async (box) => {
+            const frame = () => new Promise(requestAnimationFrame);
+            const wanted = box.scrollHeight + 20 * 200 * 24;
+            const deadline = performance.now() + 20_000;
+            let most = 0;
+            while (box.scrollHeight < wanted && performance.now() < deadline) {
+                box.scrollTop = 0;
+                await frame();
+                most = Math.max(most, box.querySelectorAll('.sm-log-row').length);
+            }
+            return most;
+        }"""
+    )
+    return most
 
 
 def whole_log(page: Page) -> list[int]:

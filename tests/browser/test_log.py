@@ -14,7 +14,8 @@ from syncmon_ext.model.log import MESSAGE_BYTES, Level
 from syncmon_ext.store.store import Store
 from tests.browser import gallery
 from tests.browser.conftest import OpenPage
-from tests.browser.seen import log_lines, part
+from tests.browser.long_log import make_log
+from tests.browser.seen import MOST_ROWS, log_lines, part, rows_while_pulled_up
 from tests.browser.site import Site, until
 from tests.simulated import SimulatedRun
 
@@ -168,3 +169,24 @@ def test_two_hundred_tables_draw_what_is_seen(site: Site, open_page: OpenPage) -
     page.mouse.wheel(0, 100_000)
     expect(part(page, "unit-table_199")).to_be_visible()
     expect(part(page, "tables")).to_have_attribute("aria-rowcount", "201")
+
+
+def test_a_long_log_keeps_few_rows_in_the_document(
+    site: Site, store: Store, open_page: OpenPage
+) -> None:
+    last = 60_000
+    make_log(store, "endless", last)
+    page = open_page(site, "task=endless")
+    log = part(page, "log")
+    expect(part(page, f"log-{last}")).to_be_visible()
+    assert rows_while_pulled_up(log) < MOST_ROWS
+    assert log_lines(page)[0] < last - 3_000
+    log.press("Home")
+    expect(part(page, "log-1")).to_be_visible()
+    assert log_lines(page)[:10] == list(range(1, 11))
+    log.press("End")
+    expect(part(page, f"log-{last}")).to_be_visible()
+    part(page, "log-level-error").click()
+    until(lambda: levels(page) == {"error"}, "the errors")
+    part(page, "log-search").fill("5,000,000")
+    until(lambda: log_lines(page) == [50_000], "the one error with these words")

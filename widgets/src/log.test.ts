@@ -9,6 +9,7 @@ import {
   withFollowing,
   withNewer,
   withNewest,
+  withOldest,
   withOlder,
 } from "./log";
 import { entries, entry } from "./testing";
@@ -129,4 +130,16 @@ test("the filter", () => {
   expect(matches({ ...line, level: "error" }, { ...all, level: "warning" })).toBe(true);
   expect(matches({ ...line, level: "success" }, { ...all, level: "warning" })).toBe(false);
   expect(matches(line, { ...all, unit: "flights" })).toBe(false);
+});
+
+describe("the first entries", () => {
+  test("take the place of what was shown, and what is newer can be loaded", () => {
+    const log = withOldest(filled(900, 999), entries(1, 200), 200);
+    expect(seqs(log)).toEqual(seqs(filled(1, 200)));
+    expect(log).toMatchObject({ atStart: true, atEnd: false, following: false, seen: 999 });
+  });
+
+  test("of a log that ends there are all of it", () => {
+    expect(withOldest(emptyLog(), entries(1, 5), 200)).toMatchObject({ atStart: true, atEnd: true });
+  });
 });

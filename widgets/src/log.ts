@@ -137,6 +137,11 @@ export function around(log: LogWindow, page: readonly LogEntry[], limit: number)
   };
 }
 
+/** Show the log from its first entry on. */
+export function withOldest(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
+  return { ...around(log, page, limit), atStart: true, atEnd: page.length < limit };
+}
+
 export function withFollowing(log: LogWindow, following: boolean): LogWindow {
   if (following === log.following) return log;
   if (!following) return { ...log, following };

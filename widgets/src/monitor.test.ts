@@ -186,6 +186,19 @@ describe("the log", () => {
     expect(monitor.state.log).toMatchObject({ following: true, atEnd: true });
   });
 
+  test("begins at its first entry when asked to, whatever else is under way", async () => {
+    const { server, monitor } = open();
+    server.logs = entries(1, 1000);
+    monitor.select("nightly");
+    await quiet();
+    monitor.loadOlder();
+    monitor.showStart();
+    await quiet();
+    const { log } = monitor.state;
+    expect(log.entries.map(({ seq }) => seq)).toEqual(server.logs.slice(0, 200).map((e) => e.seq));
+    expect(log).toMatchObject({ atStart: true, atEnd: false, following: false });
+  });
+
   test("is read afresh after a reset", async () => {
     const { server, feed, monitor } = open();
     server.logs = entries(1, 3);

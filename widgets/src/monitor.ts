@@ -101,6 +101,12 @@ export class Monitor {
     if (following && !this.#state.log.atEnd) this.#readLog("newest");
   }
 
+  /** Go to the first entry: scrolling would load all that is in between. */
+  showStart(): void {
+    // As a new question: answers about other parts, which are under way, are not for this one.
+    this.#readLog("oldest", { ...this.#state.log.query });
+  }
+
   loadOlder(): void {
     const { entries, atStart, loading } = this.#state.log;
     if (entries[0] && !atStart && !loading) this.#readLog("older");
@@ -282,6 +288,7 @@ export class Monitor {
     const last = log.entries.at(-1);
     if (place === "older" && first) range.before = first.seq;
     if (place === "newer" && last) range.after = last.seq;
+    if (place === "oldest") range.after = 0;
     if (place === "around" && line !== null) range.before = line + LINES_BEHIND + 1;
     this.#dispatch({ type: "log_asked", place, query });
     void this.#fetchLog(taskId, place, query, range);

@@ -11,6 +11,7 @@ import {
   withFollowing,
   withNewer,
   withNewest,
+  withOldest,
   withOlder,
 } from "./log";
 import type {
@@ -58,7 +59,7 @@ export interface State {
   refusals: Readonly<Record<string, ErrorBody>>;
 }
 
-export type LogPlace = "newest" | "older" | "newer" | "around";
+export type LogPlace = "newest" | "older" | "newer" | "around" | "oldest";
 
 export type Event =
   | FeedEvent
@@ -279,7 +280,7 @@ function withHistory(state: State, runId: string, past: HistorySample[]): State 
 }
 
 function logAsked(log: LogWindow, place: LogPlace, query: LogQuery): LogWindow {
-  const loading = place === "around" ? "newest" : place;
+  const loading = place === "around" || place === "oldest" ? "newest" : place;
   if (query === log.query) return { ...log, loading, error: null };
   // The position in the task's log stays known, whatever part of it is shown.
   return { ...emptyLog(query), seen: log.seen, loading };
@@ -292,6 +293,7 @@ function logRead(
   if (place === "older") return withOlder(log, entries, limit);
   if (place === "newer") return withNewer(log, entries, limit);
   if (place === "around") return around(log, entries, limit);
+  if (place === "oldest") return withOldest(log, entries, limit);
   return withNewest(log, entries, limit);
 }
 

@@ -79,14 +79,26 @@ function LogTools({ monitor, taskId, log }: Omit<LogProps, "line">) {
           following
         </span>
       ) : (
-        <button
-          type="button"
-          class="sm-button sm-button-small"
-          data-testid="log-jump"
-          onClick={() => monitor.follow(true)}
-        >
-          {log.unread > 0 ? `${format.count(log.unread)} new · ` : ""}jump to newest ↓
-        </button>
+        <>
+          {!log.atStart && (
+            <button
+              type="button"
+              class="sm-button sm-button-small"
+              data-testid="log-first"
+              onClick={() => monitor.showStart()}
+            >
+              first ↑
+            </button>
+          )}
+          <button
+            type="button"
+            class="sm-button sm-button-small"
+            data-testid="log-jump"
+            onClick={() => monitor.follow(true)}
+          >
+            {log.unread > 0 ? `${format.count(log.unread)} new · ` : ""}jump to newest ↓
+          </button>
+        </>
       )}
       <button
         type="button"
@@ -186,6 +198,10 @@ function LogRows({ monitor, taskId, log, line }: LogProps) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.key === "Escape" && line !== null) monitor.chooseLine(null);
     if (event.key === "End") monitor.follow(true);
+    if (event.key === "Home" && !atStart) {
+      event.preventDefault();
+      monitor.showStart();
+    }
     if (step === undefined || entries.length === 0) return;
     event.preventDefault();
     const at = line === null ? -1 : indexOf(entries, line);
