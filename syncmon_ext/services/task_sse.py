@@ -191,6 +191,8 @@ class TaskSse:
         """End all streams."""
         self._closed = True
         for client in self._all_clients():
+            if client.sink.ready():
+                client.sink.end()  # whole, so that nobody takes it for a broken line
             client.close()
         if self._loop_task is not None:
             self._loop_task.cancel()
