@@ -15,8 +15,10 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import httpx
+import nbformat
 import psutil
 import pytest
+from nbclient import NotebookClient
 from psycopg import sql
 
 from syncmon_ext.store import runs
@@ -30,6 +32,7 @@ CANARIES = {kind: f"c@n/ar%y#7f3q {kind}-{'x' * 8}" for kind in KINDS}
 IN_URL = "p@ck/et%q#9z"  # where it must not stand
 TASKS = (*KINDS[:3], "wrong", "closed", "unknown")
 SECONDS = 90.0
+NOTEBOOK = "canaries.ipynb"
 
 
 def forms(secret: str) -> set[bytes]:
@@ -208,6 +211,7 @@ def test_no_secret_is_found_where_it_was_not_put(postgresql: OwnServer, tmp_path
                 **dict.fromkeys(("env", "file", "keyring"), "completed"),
                 **dict.fromkeys(("wrong", "closed"), "failed"),
             }, client.get("tasks/keyring/logs").text
+            run_notebook(server)
             crash(server, client)
             told |= dict(everything(client))
             with connect(server.url, server.token) as session:
@@ -226,7 +230,7 @@ def test_no_secret_is_found_where_it_was_not_put(postgresql: OwnServer, tmp_path
     assert found_in(put.read_bytes()), "what is there is found"
     files = [path for path in server.folder.rglob("*") if path.is_file()]
     names = {path.name for path in files}
-    assert {"store.db", "server.log"} <= names
+    assert {"store.db", "server.log", NOTEBOOK} <= names
     assert any(path.parent.name == "workers" for path in files)
     for path in files:
         if path.name != "syncmon.toml":  # the broken one holds one, as a person wrote it
@@ -259,6 +263,39 @@ def crash(server: JupyterServer, client: httpx.Client) -> None:
     assert client.post("tasks/file/start", json={"fresh": True}).status_code == 202
     until_ended(client, "file")
     client.post("tasks/file/stop")
+
+
+def run_notebook(server: JupyterServer) -> None:
+    """A person's notebook, run in a kernel that has the canaries in its environment, and saved."""
+    cells = [
+        "import os\nfrom syncmon_widgets import connect\n"
+        "assert os.environ['CANARY_ENV'] and os.environ['CANARY_WRONG']\n"
+        f"session = connect({server.url!r}, {server.token!r})",
+        *(f"session.task({name!r})" for name in TASKS),
+        *(f"session.task({name!r}).logs()" for name in ("env", "wrong", "closed")),
+        "session.task('env').start().wait(60, check=True)",
+        "session.task('env')",
+        "session.task('wrong').start().wait(60, check=True)",
+        "session.task('unknown').start()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    resources = {"metadata": {"path": str(server.root)}}
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", allow_errors=True, resources=resources
+    ).execute(env=server.env)
+    nbformat.write(notebook, server.folder / NOTEBOOK)
+    raised = {
+        number: output.ename
+        for number, cell in enumerate(notebook.cells)
+        for output in cell.outputs
+        if output.output_type == "error"
+    }
+    *_, wrong, unknown = range(len(cells))
+    assert raised.keys() == {wrong, unknown}, raised
+    assert raised[wrong] == "CopyFailed"
+    text = (server.folder / NOTEBOOK).read_text()
+    assert "text/html" in text
+    assert "user_wrong" in text, "what PostgreSQL said of the password"
 
 
 def write_broken(server: JupyterServer) -> None:
