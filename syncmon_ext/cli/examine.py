@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from syncmon_ext.cli.driver import DRIVER_HINT, driver_trouble
 from syncmon_ext.cli.stream_probe import StreamProbe
 from syncmon_ext.cli.workbench import Workbench
 from syncmon_ext.model import words
@@ -140,21 +141,14 @@ def _drivers() -> Iterator[Finding]:
         yield Finding("✕", "SQLite", f"version {version} is too old", f"{oldest} is needed")
     else:
         yield Finding("✓", "SQLite", f"version {version}")
-    try:
-        import psycopg
+    trouble = driver_trouble()
+    if trouble is not None:
+        yield Finding("✕", "PostgreSQL", trouble, DRIVER_HINT)
+        return
+    import psycopg
 
-        yield Finding(
-            "✓",
-            "PostgreSQL",
-            f"driver psycopg {importlib.metadata.version('psycopg')} ({psycopg.pq.__impl__})",
-        )
-    except ImportError as error:
-        yield Finding(
-            "✕",
-            "PostgreSQL",
-            f"the driver cannot be loaded: {error}",
-            "pip install 'psycopg[binary]'",
-        )
+    found = importlib.metadata.version("psycopg")
+    yield Finding("✓", "PostgreSQL", f"driver psycopg {found} ({psycopg.pq.__impl__})")
 
 
 def _store(bench: Workbench) -> Iterator[Finding]:

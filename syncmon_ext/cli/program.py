@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from syncmon_ext._version import __version__
+from syncmon_ext.cli.driver import DRIVER_HINT, driver_trouble
 from syncmon_ext.cli.workbench import Workbench, global_options
 from syncmon_ext.model.errors import SyncmonError
 
@@ -100,6 +101,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
+        trouble = driver_trouble() if isinstance(error, ImportError) else None
+        if trouble is not None:
+            _say(f"PostgreSQL: {trouble}", DRIVER_HINT)
+            return 1
         _say(
             f"syncmon has a defect: {type(error).__name__}: {error}",
             f"set {DEBUG_VARIABLE}=1 to see where, and report it",

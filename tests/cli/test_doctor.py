@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -52,11 +53,77 @@ def test_all_is_well(place: Place) -> None:
 
 
 def test_extension_that_is_not_enabled_is_wrong(place: Place) -> None:
-    text = place.cli("doctor", code=1, JUPYTER_NO_CONFIG="1", JUPYTER_PREFER_ENV_PATH="0").stdout
-    if "✓ extension" in text:  # this environment has it installed for everybody
-        assert "to mend" in text
-    else:
-        assert "jupyter server extension enable syncmon_ext" in text
+    off = place.folder / "off/jupyter_server_config.d"
+    off.mkdir(parents=True)
+    (off / "syncmon_ext.json").write_text(
+        json.dumps({"ServerApp": {"jpserver_extensions": {"syncmon_ext": False}}})
+    )
+    text = place.cli("doctor", code=1, JUPYTER_CONFIG_PATH=str(off.parent)).stdout
+    assert re.search(r"^✕ extension +syncmon_ext is not enabled", text, re.MULTILINE), text
+    assert "jupyter server extension enable syncmon_ext" in text
+    assert "1 to mend" in text
+
+
+def doctor_where(place: Place, edge: str, code: int) -> str:
+    """What the doctor says in a process that meets a system or a library which is different."""
+    enable(place)
+    folder = place.folder / "edge"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(edge)
+    path = os.pathsep.join([str(folder), place.environment["PYTHONPATH"]])
+    done = place.cli("doctor", code=code, PYTHONPATH=path)
+    return done.stdout + done.stderr
+
+
+def test_old_sqlite_is_wrong(place: Place) -> None:
+    old = "import sqlite3\nsqlite3.sqlite_version_info = (3, 34, 1)\nsqlite3.sqlite_version = '3.34.1'\n"
+    text = doctor_where(place, old, code=1)
+    assert re.search(r"^✕ SQLite +version 3\.34\.1 is too old", text, re.MULTILINE), text
+    assert "3.35.0 is needed" in text
+    assert "1 to mend" in text
+
+
+def test_store_on_a_network_filesystem_is_doubtful(place: Place) -> None:
+    mount = (
+        "import psutil\nreal = psutil.disk_partitions\n"
+        f"folder = {str(place.folder.resolve())!r}\n"
+        "own = real(all=True)[0]._replace(mountpoint=folder, fstype='nfs4')\n"
+        "psutil.disk_partitions = lambda all=False: [*real(all), own]\n"
+    )
+    text = doctor_where(place, mount, code=0)
+    told = r"^! store +on a network filesystem \(nfs4\), without WAL \(journal delete\)"
+    assert re.search(told, text, re.MULTILINE), text
+    assert "in PostgreSQL where several machines share it" in text
+
+
+def test_little_space_for_the_store_is_doubtful(place: Place) -> None:
+    full = (
+        "import os\nreal = os.statvfs\n"
+        "def statvfs(path):\n"
+        "    found = list(real(path)[:10])\n"
+        "    found[4] = (300 << 20) // found[1]\n"  # f_bavail, in blocks of f_frsize
+        "    return os.statvfs_result(found)\n"
+        "os.statvfs = statvfs\n"
+    )
+    text = doctor_where(place, full, code=0)
+    assert re.search(r"^! store +300(\.0)? MiB are free on its disk", text, re.MULTILINE), text
+    assert "free some space" in text
+
+
+def test_driver_that_is_not_installed_is_wrong(place: Place) -> None:
+    missing = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0].startswith('psycopg'):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+    )
+    text = doctor_where(place, missing, code=1)
+    assert re.search(
+        r"^✕ PostgreSQL: the driver cannot be loaded: No module named 'psycopg'", text, re.MULTILINE
+    ), text
+    assert "pip install 'psycopg[binary]'" in text
 
 
 def test_each_thing_that_is_wrong_is_told_with_its_remedy(place: Place) -> None:
