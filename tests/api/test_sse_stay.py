@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import psutil
 
+from syncmon_ext.services.sse_channel import Channel
+from syncmon_ext.services.sse_client import Client, Sink
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.server import JupyterServer
@@ -87,6 +90,14 @@ def test_streams_rotate_and_go_on_without_gap(tmp_path: Path) -> None:
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) > 10
     assert len({round(stay, 2) for stay in stays[:3]}) > 1, "not all at the same time"
+
+
+def test_streams_leave_within_ten_minutes_and_not_together() -> None:
+    began = time.monotonic()
+    sink, channel = Mock(spec=Sink), Mock(spec=Channel)
+    stays = [Client(channel, sink, {}).leave_at - began for _ in range(500)]
+    assert 60 < min(stays) < max(stays) <= 600 + (time.monotonic() - began)
+    assert max(stays) - min(stays) > 60, "spread over minutes"
 
 
 def test_streams_end_at_logout(server: JupyterServer, store: Store) -> None:
