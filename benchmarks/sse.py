@@ -16,9 +16,11 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import msgspec
 import psutil
 
 from benchmarks.sse_measure import (
@@ -34,6 +36,9 @@ from benchmarks.sse_measure import (
     wait_until,
 )
 from benchmarks.sse_table import Row, write_results
+from syncmon_ext.model.state import UnitState
+from syncmon_ext.store import units
+from syncmon_ext.store.store import Store
 from tests.simulated import SimulatedRun
 
 DEAF = 10
@@ -345,10 +350,11 @@ def rest(options: argparse.Namespace) -> list[Row]:
             long.write(*["rows 100,000 to 200,000 of flights are committed"] * 10_000)
         floor = _milliseconds(lambda: client.get(f"{server.url}api/status"), 100)
         logs = _milliseconds(lambda: client.get("tasks/long/logs?limit=50"), 100)
-        began = time.monotonic()
-        client.get("tasks/wide/progress")
-        cold = (time.monotonic() - began) * 1e3
+        unread = [_all_moved(store, f"unread-{number}") for number in range(9)]
         client.headers["Accept-Encoding"] = "identity"
+        cold = _milliseconds(
+            lambda: client.get(f"tasks/{unread.pop().task_id}/progress"), len(unread)
+        )
         progress = _milliseconds(lambda: client.get("tasks/wide/progress"), 30)
         changed = _milliseconds(
             lambda: client.get("tasks/wide/progress"), 30, lambda: wide.commit("t77", 5)
@@ -363,8 +369,37 @@ def rest(options: argparse.Namespace) -> list[Row]:
         ),
         Row("progress of 10,000 units", f"p50 {progress:.1f} ms", "< 20 ms", progress < 20),
         Row("the same after a unit changed", f"p50 {changed:.1f} ms", "< 20 ms", changed < 20),
-        Row("the same for the first time", f"{cold:.0f} ms, off the event loop"),
+        Row(
+            "the same for the first time, of 9 tasks whose units have all moved",
+            f"p50 {cold:.1f} ms",
+            "< 20 ms",
+            cold < 20,
+        ),
     ]
+
+
+def _all_moved(store: Store, task_id: str) -> SimulatedRun:
+    """A run of 10,000 units, each with figures of its own, that nobody has looked at."""
+    run = SimulatedRun(store, task_id, [f"t{number}" for number in range(10_000)])
+    now = datetime.now(UTC)
+    moved = [
+        msgspec.structs.replace(
+            unit,
+            state=UnitState.COMPLETED,
+            progress=100 / (number + 3),
+            rows_committed=number * 1_009,
+            bytes_committed=number * 100_003,
+            speed=1e5 / (number + 7),
+            chunks_total=12,
+            chunks_committed=12,
+            started_at=now,
+            finished_at=now + timedelta(seconds=number / 7),
+        )
+        for number, unit in enumerate(run.units.values())
+    ]
+    with store.write() as connection:
+        units.save_units(connection, task_id, run.run_id, moved)
+    return run
 
 
 def export(options: argparse.Namespace) -> list[Row]:
