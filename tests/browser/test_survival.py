@@ -133,6 +133,32 @@ def test_page_says_that_it_is_stale_and_recovers(
     assert_equal(copy.source, copy.target, TABLES)
 
 
+def test_panel_is_worked_by_keyboard_and_recovers_without_gap(
+    copy: Copy, open_page: OpenPage
+) -> None:
+    site = copy.site
+    page = open_page(site, path="embed/nightly")
+    mark = page.locator(".sm-panel-head [data-state]")
+    expect(part(page, "command-start")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(part(page, "command-start")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(mark).to_have_attribute("data-state", "running", timeout=20_000)
+    part(page, "fold-log").press("Enter")
+    until(lambda: copied(site) >= 3 and len(log_lines(page)) > 3, "it runs")
+    site.server.kill()
+    expect(part(page, "stale")).to_contain_text("reconnecting…")
+    site.server.start()
+    expect(part(page, "stale")).to_be_hidden(timeout=20_000)
+    part(page, "command-pause").press("Enter")
+    expect(mark).to_have_attribute("data-state", "paused", timeout=20_000)
+    part(page, "command-start").press("Enter")
+    until(lambda: site.progress("nightly")["state"] == "running", "it runs again")
+    hurry(site)
+    expect(mark).to_have_attribute("data-state", "completed", timeout=40_000)
+    expect_whole_log(site, page)
+
+
 def test_raw_stream_of_a_real_copy_goes_on_over_a_kill(copy: Copy) -> None:
     """What ``curl -N`` shows: the events of the design, each entry once, over a killed server."""
     site = copy.site

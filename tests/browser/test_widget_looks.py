@@ -1,0 +1,169 @@
+"""How the widget looks and is worked in a notebook: themes, widths, keyboard, odd text, many tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.browser import gallery
+from tests.browser.long_log import make_log
+from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page
+from tests.browser.seen import MOST_ROWS, rows_while_pulled_up
+from tests.browser.site import Site, until
+from tests.browser.test_looks import AXE, TASKS, picture
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("widget-looks"),
+    pytest.mark.timeout(180),
+]
+
+LONG = 30_000  # entries
+# The focused element, also where it is in a shadow tree.
+FOCUSED = """() => {
+  let it = document.activeElement;
+  while (it?.shadowRoot?.activeElement) it = it.shadowRoot.activeElement;
+  return [it?.dataset.testid ?? it?.textContent?.trim() ?? '', getComputedStyle(it).outlineStyle];
+}"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """JupyterLab over the gallery's runs, and one with a long log."""
+    with notebook_site(tmp_path_factory.mktemp("widget"), "other", takeover=False) as running:
+        running.call("GET", "tasks")  # makes the store
+        store = running.store()
+        gallery.make(store)
+        make_log(store, "long", LONG)
+        store.close()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def notebook(chromium: Browser, site: Site) -> Iterator[Notebook]:
+    """One notebook with one widget over all tasks, for all tests: loading it takes longest."""
+    with open_page(chromium, reduced_motion="reduce") as page:
+        opened = Notebook(page, site).open("looks.ipynb", f"{CONNECT}sm.monitor()")
+        opened.run_all()
+        opened.widget().wait_for(timeout=30_000)
+        page.evaluate(AXE.read_text())
+        yield opened
+        opened.close()
+
+
+def choose(widget: Locator, task_id: str) -> None:
+    """Show a task, with its tables and its log."""
+    widget.get_by_test_id(f"task-{task_id}").click()
+    expect(widget.locator("h1")).to_have_text(task_id)
+    for fold in widget.locator(".sm-fold-button[aria-expanded=false]").all()[::-1]:
+        fold.click()
+    expect(widget.locator(".sm-log-row").first).to_be_visible()
+
+
+def problems(widget: Locator) -> list[str]:
+    """What axe finds serious or critical in the widget."""
+    found: list[str] = widget.evaluate(
+        """async (element) => {
+            const { violations } = await axe.run(element);
+            return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))
+                .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) =>
+                    `${id}: ${html.slice(0, 160)} ${failureSummary}`));
+        }"""
+    )
+    return found
+
+
+def too_wide(widget: Locator) -> bool:
+    """Whether something in the widget sticks out of it."""
+    found: bool = widget.evaluate("element => element.scrollWidth > element.clientWidth + 1")
+    return found
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
+def test_every_task_is_accessible_and_fits(notebook: Notebook, theme: str) -> None:
+    page, widget = notebook.page, notebook.widget()
+    change = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    page.evaluate(change, theme)
+    light = theme.endswith("Light")
+    page.wait_for_function(
+        "want => document.body.dataset.jpThemeLight === want", arg=str(light).lower()
+    )
+    found = []
+    for task_id in TASKS:
+        choose(widget, task_id)
+        found += problems(widget)
+        picture(page, f"widget-{'light' if light else 'dark'}-{task_id}")
+        page.set_viewport_size({"width": 700, "height": 900})
+        assert not too_wide(widget), f"{task_id} is wider than a narrow cell"
+        page.set_viewport_size({"width": 1280, "height": 900})
+    assert not found, "\n".join(found)
+
+
+def test_keyboard_reaches_and_works_everything(notebook: Notebook) -> None:
+    page, widget = notebook.page, notebook.widget()
+    choose(widget, "nightly")
+    widget.get_by_test_id("task-nightly").focus()
+    seen: list[str] = []
+    while "log" not in seen and len(seen) < 60:
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(FOCUSED)
+        seen.append(name)
+        assert outline != "none", f"the focus on {name} is not to be seen"
+    wanted = ["command-pause", "command-stop", "fold-tables", "tables", "fold-log"]
+    wanted += ["log-level-all", "log-level-warning", "log-search", "log-download", "log"]
+    assert [name for name in seen if name in wanted] == wanted
+    widget.get_by_test_id("log-level-warning").focus()
+    page.keyboard.press("Enter")
+    expect(widget.get_by_test_id("log")).to_contain_text("No warnings and no errors.")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(widget.locator(".sm-log-row")).to_have_count(4)
+    widget.get_by_test_id("command-stop").focus()
+    page.keyboard.press("Enter")
+    expect(widget.get_by_test_id("dialog-yes")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(widget.get_by_test_id("dialog-yes")).to_be_hidden()
+    expect(widget.get_by_test_id("command-stop")).to_be_focused()
+    choose(widget, "stalled")
+    widget.get_by_test_id("command-pause").focus()
+    page.keyboard.press("Enter")
+    expect(widget.locator(".sm-panel-head .sm-state")).to_have_attribute("data-state", "pausing")
+
+
+def test_text_of_the_log_is_text_and_tables_are_drawn_as_seen(notebook: Notebook) -> None:
+    page, widget = notebook.page, notebook.widget()
+    choose(widget, "odd")
+    html, ansi, emoji, long = range(1_003, 1_007)
+    expect(widget.get_by_test_id(f"log-{html}")).to_contain_text("<img src=x onerror=")
+    assert widget.locator("img, script").count() == 0
+    expect(widget.get_by_test_id(f"log-{ansi}")).to_contain_text("red and bell, done")
+    expect(widget.get_by_test_id(f"log-{emoji}")).to_contain_text("🛫🧑‍✈️, combining é")
+    row = widget.get_by_test_id(f"log-{long}").bounding_box()
+    assert row is not None
+    assert row["height"] == 24, "a long line keeps to its row"
+    assert not too_wide(widget)
+    assert "owned" not in page.title()
+    choose(widget, "two-hundred")
+    shown = widget.locator("[data-testid^=unit-table_]")
+    assert 0 < shown.count() < 80
+    widget.get_by_test_id("tables").focus()
+    page.keyboard.press("End")
+    expect(widget.get_by_test_id("unit-table_199")).to_be_visible()
+    assert shown.count() < 80
+
+
+def test_a_long_log_keeps_few_rows_in_the_document(notebook: Notebook) -> None:
+    widget = notebook.widget()
+    choose(widget, "long")
+    log = widget.get_by_test_id("log")
+    expect(widget.get_by_test_id(f"log-{LONG}")).to_be_visible()
+    assert rows_while_pulled_up(log) < MOST_ROWS
+    log.press("Home")
+    expect(widget.get_by_test_id("log-1")).to_be_visible()
+    log.press("End")
+    expect(widget.get_by_test_id(f"log-{LONG}")).to_be_visible()
+    widget.get_by_test_id("log-level-error").click()
+    rows = widget.locator(".sm-log-row")
+    until(lambda: rows.count() == LONG // 5_000, "the errors")
