@@ -80,7 +80,9 @@ def draw(frame: pd.DataFrame) -> Any:
     for axis in axes:
         axis.set_ylim(bottom=0)
         axis.set_xlim(left=0)
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axis.yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: short(value).replace(".0 ", " "))
+        )
         axis.grid(visible=True, axis="y", linewidth=0.5, alpha=0.35)
         axis.spines[["top", "right"]].set_visible(False)
     if 1 < len(runs) <= NAMED_RUNS:
