@@ -198,7 +198,8 @@ def test_clients_that_left_leave_nothing_behind(tmp_path: Path) -> None:
         # No cycle of references is left to Python's collector; contexts of the hub hold one handler.
         until(lambda: objects() < count // 10)
         store.close()
-    # An allocator may grow once more; what leaks grows with every crowd.
+    # An allocator may grow once more, by a mebibyte at a time; a client that stays costs 10 KiB, and what
+    # leaks grows with every crowd.
     growth = [after - before for before, after in pairwise(memory[1:])]
-    assert min(growth) < count * 2 * KIB, f"every crowd leaves something behind: {growth}"
+    assert min(growth) < count * 5 * KIB, f"every crowd leaves something behind: {growth}"
     assert crowded < memory[-2] + count * 40 * KIB, "measured on a server that is warm"
