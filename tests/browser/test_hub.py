@@ -34,7 +34,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("hub"),
     pytest.mark.timeout(240),
-    pytest.mark.skipif(not PROXY.exists(), reason="python hatch_build.py proxy installs it"),
 ]
 USER = "d@ta"  # quoted in addresses
 START_SECONDS = 60.0
@@ -70,6 +69,7 @@ def free_ports(count: int) -> list[int]:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Site]]:
     """The hub's address, and the site that its user's server has."""
+    assert PROXY.exists(), "python hatch_build.py proxy installs it"
     folder = tmp_path_factory.mktemp("hub")
     site = notebook_site(folder, "one")
     (folder / "home").mkdir()
