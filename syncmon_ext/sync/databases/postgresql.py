@@ -176,6 +176,7 @@ class PostgresSession:
         except BaseException:
             if self._open is not None and self._open.info.transaction_status in _WITHIN:
                 self.change("ROLLBACK TO SAVEPOINT syncmon_part")
+                self.change("RELEASE SAVEPOINT syncmon_part")
             raise
         self.change("RELEASE SAVEPOINT syncmon_part")
 
