@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASSETS := $(VENV)/.assets
 DEMO ?= syncmon-demo
+# The demo's own: another clone's demo has a task of the same name.
+STORE := sqlite:///$(abspath $(DEMO))/store.db
 # Jupyter wants to be told that root is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -30,10 +32,10 @@ $(ASSETS): $(STAMP) $(shell find widgets/src -type f 2>/dev/null) widgets/packag
 	touch $@
 
 demo: install
-	$(BIN)/jupyter syncmon demo $(DEMO)
+	$(BIN)/jupyter syncmon demo $(DEMO) --store $(STORE)
 
 lab: demo
-	cd $(DEMO) && SYNCMON_CONFIG=$(CURDIR)/$(DEMO)/syncmon.toml $(CURDIR)/$(BIN)/jupyter lab $(AS_ROOT) quickstart.ipynb
+	cd $(DEMO) && SYNCMON_STORE=$(STORE) SYNCMON_CONFIG=$(CURDIR)/$(DEMO)/syncmon.toml $(CURDIR)/$(BIN)/jupyter lab $(AS_ROOT) quickstart.ipynb
 
 test: install test-js
 	status=0; \
