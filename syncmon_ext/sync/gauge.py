@@ -107,12 +107,20 @@ class Gauge:
             left -= sizes[-1]
         return sizes
 
+    def share_rates(self) -> None:
+        """Divide the throttle among the chunks in flight; to be called before another one begins."""
+        throttle = self._recorder.throttle
+        share = max(1, self.in_flight)
+        self._pool.set_rates(
+            (throttle.rows or 0) / share if throttle else 0.0,
+            (throttle.bytes or 0) / share if throttle else 0.0,
+        )
+
     def refresh(
         self, units: Sequence[UnitCopy], waits: list[tuple[str, float]], *, force: bool = False
     ) -> None:
         """Hand the run's figures to the recorder, at most five times a second unless forced."""
         now = time.monotonic()
-        self._share_rates()
         if now - self._last_refresh < REFRESH_SECONDS and not force:
             return
         self._last_refresh = now
@@ -174,14 +182,6 @@ class Gauge:
         if self._swap_mark is not None:
             self._swap_seconds += elapsed - self._swap_mark
         self._swap_mark = elapsed if swapping else None
-
-    def _share_rates(self) -> None:
-        throttle = self._recorder.throttle
-        share = max(1, self.in_flight)
-        self._pool.set_rates(
-            (throttle.rows or 0) / share if throttle else 0.0,
-            (throttle.bytes or 0) / share if throttle else 0.0,
-        )
 
     def _limited_by(self) -> str | None:
         """Where the time of the recent chunks went; the throttle where the pace is at its bound."""

@@ -137,6 +137,9 @@ class Scheduler:
                 self._go_on_in_a_new_snapshot()
             if not self._outcomes.snapshot_lost:
                 self._dispatch()
+            # Not before: a chunk whose neighbour has just ended would have the whole rate for itself, and
+            # keep it beside the next one.
+            self._gauge.share_rates()
             self._collect(BEAT_SECONDS)
             self._gauge.refresh(self._units, self._pool.waits())
 
@@ -209,6 +212,7 @@ class Scheduler:
             copy.begin_in_batch(now)
             self._outcomes.save(copy)
         self._gauge.in_flight += 1
+        self._gauge.share_rates()
         future = self._pool.submit(
             attempted,
             batch[0].plan.unit_id,
@@ -299,6 +303,7 @@ class Scheduler:
     def _copy(self, copy: UnitCopy, chunk: Chunk) -> None:
         copy.in_flight.append(chunk)
         self._gauge.in_flight += 1
+        self._gauge.share_rates()
         future = self._pool.submit(
             attempted,
             copy.plan.unit_id,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.state import State
+from syncmon_ext.services.task_progress import TaskProgress
 from syncmon_ext.sync import throttle
+from tests.faults.harness import rig
 from tests.sync.copying import Copy
 from tests.sync.databases import Maker
 
@@ -70,3 +74,18 @@ def test_bound_breaks_a_statement_of_sqlite_off(database: Maker) -> None:
     finally:
         throttle.set_pace(None)
     assert target.query("SELECT count(*), sum(id) FROM t") == [(ROWS, ROWS * (ROWS + 1) // 2)]
+
+
+def test_chunks_in_flight_share_the_bound(tmp_path: Path) -> None:
+    rate, size = 3_000, 1_000
+    options = {"throttle": {"rows": rate}, "chunk_rows": size}
+    with rig(tmp_path, "sqlite-postgresql", flights=24_000, **options) as it:
+        it.control.start("nightly")
+        assert it.until_ended().state is State.COMPLETED, it.messages()
+        read = TaskProgress(it.store, it.catalog)
+        samples = [sample for page in read.history_batches("nightly", None) for sample in page]
+        moving = [sample for sample in samples if 0 < (sample.overall_progress or 0.0) < 99.9]
+        rows = moving[-1].rows_committed - moving[0].rows_committed
+        seconds = moving[-1].elapsed_seconds - moving[0].elapsed_seconds
+        # What two chunks had read before the first sample may have been committed after it.
+        assert (rows - 2 * size) / seconds <= rate
