@@ -19,8 +19,9 @@ import psutil
 from syncmon_ext.store.store import Store
 from tests.server import JupyterServer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WINDOW_SECONDS = 2.0
+MIB = 1_048_576
 CONFIG = f"""
 import ctypes, signal
 from syncmon_ext.services import holds

@@ -1,6 +1,6 @@
 """Servers that do nothing but send: syncmon's fan-out, raw Tornado, sse-starlette.
 
-    python -m benchmarks.sse_peers syncmon|tornado|websocket|starlette|bare
+    python -m benchmarks.sse.peers syncmon|tornado|websocket|starlette|bare
 
 ``bare`` is no server but the floor below all of them: ``socket.send`` of the same bytes in a loop.
 

@@ -1,6 +1,6 @@
 """Many SSE clients in one process: they count events, and note when each numbered mark arrives.
 
-    python -m benchmarks.sse_crowd    # one JSON object a line: what to do on stdin, the answer on stdout
+    python -m benchmarks.sse.crowd    # one JSON object a line: what to do on stdin, the answer on stdout
 
 Commands: ``connect`` (port, path, headers, count, deaf), ``count``, ``arrivals``, ``leave``, ``quit``.
 """

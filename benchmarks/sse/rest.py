@@ -1,0 +1,93 @@
+"""The two calls that a page makes first: progress of many units, the end of a long log."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import msgspec
+
+from benchmarks.sse.measure import jupyter
+from benchmarks.sse.table import Row
+from syncmon_ext.model.state import UnitState
+from syncmon_ext.store import units
+from syncmon_ext.store.store import Store
+from tests.simulated import SimulatedRun
+
+
+def rest(options: argparse.Namespace) -> list[Row]:
+    """The two calls that a page makes first."""
+    with jupyter() as (server, store, _), server.client() as client:
+        wide = SimulatedRun(store, "wide", [f"t{number}" for number in range(10_000)])
+        long = SimulatedRun(store, "long")
+        for _ in range(0, options.entries, 10_000):
+            long.write(*["rows 100,000 to 200,000 of flights are committed"] * 10_000)
+        floor = _milliseconds(lambda: client.get(f"{server.url}api/status"), 100)
+        logs = _milliseconds(lambda: client.get("tasks/long/logs?limit=50"), 100)
+        unread = [_all_moved(store, f"unread-{number}") for number in range(9)]
+        client.headers["Accept-Encoding"] = "identity"
+        cold = _milliseconds(
+            lambda: client.get(f"tasks/{unread.pop().task_id}/progress"), len(unread)
+        )
+        progress = _milliseconds(lambda: client.get("tasks/wide/progress"), 30)
+        changed = _milliseconds(
+            lambda: client.get("tasks/wide/progress"), 30, lambda: wide.commit("t77", 5)
+        )
+    return [
+        Row("Jupyter's api/status, as a floor", f"p50 {floor:.1f} ms"),
+        Row(
+            f"logs?limit=50 of {options.entries:,} entries",
+            f"p50 {logs:.1f} ms",
+            "< 5 ms",
+            logs < 5,
+        ),
+        Row("progress of 10,000 units", f"p50 {progress:.1f} ms", "< 20 ms", progress < 20),
+        Row("the same after a unit changed", f"p50 {changed:.1f} ms", "< 20 ms", changed < 20),
+        Row(
+            "the same for the first time, of 9 tasks whose units have all moved",
+            f"p50 {cold:.1f} ms",
+            "< 20 ms",
+            cold < 20,
+        ),
+    ]
+
+
+def _all_moved(store: Store, task_id: str) -> SimulatedRun:
+    """A run of 10,000 units, each with figures of its own, that nobody has looked at."""
+    run = SimulatedRun(store, task_id, [f"t{number}" for number in range(10_000)])
+    now = datetime.now(UTC)
+    moved = [
+        msgspec.structs.replace(
+            unit,
+            state=UnitState.COMPLETED,
+            progress=100 / (number + 3),
+            rows_committed=number * 1_009,
+            bytes_committed=number * 100_003,
+            speed=1e5 / (number + 7),
+            chunks_total=12,
+            chunks_committed=12,
+            started_at=now,
+            finished_at=now + timedelta(seconds=number / 7),
+        )
+        for number, unit in enumerate(run.units.values())
+    ]
+    with store.write() as connection:
+        units.save_units(connection, task_id, run.run_id, moved)
+    return run
+
+
+def _milliseconds(
+    call: Callable[[], httpx.Response], times: int, before: Callable[[], object] = lambda: None
+) -> float:
+    """The median of many calls."""
+    taken = []
+    for _ in range(times):
+        before()
+        began = time.monotonic()
+        call().raise_for_status()
+        taken.append(time.monotonic() - began)
+    return statistics.median(taken) * 1e3
