@@ -90,10 +90,12 @@ def unit_texts(
     if revision is not None:
         wanted.append(columns.revision > revision)
     kept = case((columns.encoded_revision == columns.revision, columns.encoded))
-    rows = connection.execute(
+    result = connection.execute(
         select(columns.unit_id, kept).where(*wanted).order_by(columns.ordinal)
     )
-    found: dict[str, bytes | None] = {unit_id: text for unit_id, text in rows}  # noqa: C416  # rows have keys()
+    # The driver's own tuples: SQLAlchemy's rows of 10,000 units cost half as much again.
+    found: dict[str, bytes | None] = dict(result.cursor.fetchall())
+    result.close()
     if None in found.values():
         left = (columns.encoded_revision == columns.revision).is_not(True)
         for row in connection.execute(select(*_FIELDS).where(*wanted, left)):
