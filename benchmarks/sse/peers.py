@@ -101,17 +101,18 @@ def syncmon() -> tuple[httpserver.HTTPServer, Send]:
             self.set_header("Content-Type", "text/event-stream")
             self.write(b": hello\n\n")
             await self.flush()
-            client = Client(channel, SocketSink(self, self.detach()), {})
-            task = asyncio.create_task(serve(client))
+            client = Client(channel, SocketSink(self, self.detach()), {}, Host())
+            client.sink.when_closed(client.close)
+            channel.clients.add(client)
+            client.wake()
+
+    class Host:
+        def bring(self, client: Client) -> None:
+            task = asyncio.create_task(client.catch_up())
             serving.add(task)
             task.add_done_callback(serving.discard)
 
-    async def serve(client: Client) -> None:
-        client.sink.when_closed(client.close)
-        channel.clients.add(client)
-        try:
-            await client.serve()
-        finally:
+        def part(self, client: Client) -> None:
             channel.clients.discard(client)
 
     async def send(data: bytes) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from jupyter_core.utils import ensure_async
 from tornado import iostream, web
@@ -26,6 +26,7 @@ from syncmon_ext.services.sse_position import LONGEST
 MOST_TASKS: Final = 900  # named in one stream; Tornado reads 1,000 parameters of a query
 HELLO: Final = Frame(sse_event.retry())
 LAST: Final = Frame(b"")  # ends a chunked body (RFC 9112, 7.1)
+_NOTHING: Final[dict[str, Any]] = {}  # of all requests; nobody writes into it
 UNASKED_BYTES: Final = 65_536  # that a client may send after its request
 
 
@@ -173,7 +174,12 @@ class _StreamHandler(SyncmonHandler):
         self.ui = ObjectDict()  # refers back to the handler
         self.request.connection = self.request.server_connection = None  # over, for Tornado
         self.__dict__.pop("_new_cookie", None)
-        self.request.__dict__.pop("_cookies", None)  # parsed again when it is asked for
+        for spent in ("_parts", "_write_buffer", "_transforms", "path_args", "path_kwargs"):
+            self.__dict__.pop(spent, None)
+        request = self.request
+        request.__dict__.pop("_cookies", None)  # parsed again when it is asked for
+        request.body_arguments = request.files = _NOTHING
+        request.query_arguments = request.arguments = request.arguments or _NOTHING
 
     @property
     def is_chunked(self) -> bool:

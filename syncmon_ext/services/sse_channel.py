@@ -17,6 +17,7 @@ from syncmon_ext.services.sse_turns import in_turns
 
 LATEST_ENTRIES: Final = 50  # of a task, at connect
 LATEST_TOTAL: Final = 1_000  # of all tasks together
+WAKES: Final = 100  # clients of one turn that begin to say good-bye: some 50 µs each
 NO_NAMES: Final = b'{"made":[],"changed":[],"removed":[]}'  # the list changed while nobody looked
 
 
@@ -260,6 +261,5 @@ class Publication(msgspec.Struct, frozen=True):
         spent = await in_turns(self.live, give)
         if self.over:
             # Each client sends the end by itself, once it has all that comes before.
-            for client in self.channel.clients:
-                client.wake()
+            await in_turns(list(self.channel.clients), Client.wake, most=WAKES)
         return spent

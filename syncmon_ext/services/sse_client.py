@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -46,6 +45,16 @@ class Sink(Protocol):
         """Call ``callback`` when the client has gone."""
 
 
+class Host(Protocol):
+    """Who serves clients."""
+
+    def bring(self, client: Client) -> None:
+        """Bring a client up to date, in a task that ends when it is."""
+
+    def part(self, client: Client) -> None:
+        """Forget a client whose stream is over."""
+
+
 class Lack:
     """What a client lacks of one task: entries after ``seq``, and progress newer than ``version``."""
 
@@ -57,14 +66,16 @@ class Lack:
 
 
 class Client:
-    """One connection. While ``live`` it is handed each frame; otherwise it catches up by itself.
+    """One connection. While ``live`` it is handed each frame; otherwise a task brings it up to date.
 
-    Its memory is bounded: a client that does not read keeps one number per task that it lacks.
+    Its memory is bounded: a client that does not read keeps one number per task that it lacks. One
+    that is live has no task: most clients are, most of the time.
     """
 
     __slots__ = (
-        "_woken",
+        "_host",
         "blocked_since",
+        "busy",
         "channel",
         "check_at",
         "closed",
@@ -77,11 +88,13 @@ class Client:
         "sink",
     )
 
-    def __init__(self, channel: Channel, sink: Sink, lacks: dict[str, Lack]) -> None:
+    def __init__(self, channel: Channel, sink: Sink, lacks: dict[str, Lack], host: Host) -> None:
         self.channel = channel
         self.sink = sink
         self.lacks = lacks
+        self._host = host
         self.live = False
+        self.busy = False  # while a task brings it up to date
         self.closed = False
         self.positioned = False  # whether the client holds an id
         self.listing = False  # whether it must be told that the list of tasks changed
@@ -90,7 +103,6 @@ class Client:
         began = time.monotonic()
         self.leave_at = began + random.uniform(*STAY_SECONDS)  # noqa: S311  # spreads, keeps no secret
         self.check_at = began + random.uniform(0.5, 1.0) * CHECK_SECONDS  # noqa: S311  # likewise
-        self._woken: asyncio.Future[None] | None = None  # an Event would cost 700 bytes
 
     def hand(self, frame: Frame) -> bool:
         """Send a frame if the client is live and reads; False: it misses it, and is to be told so."""
@@ -114,7 +126,9 @@ class Client:
     def wake(self) -> None:
         """Look again what is lacking, or whether the stream is over."""
         self.live = False
-        self._stir()
+        if not self.busy:
+            self.busy = True
+            self._host.bring(self)
 
     def leave(self) -> None:
         """End the stream cleanly, after what is lacking; the client may come back and go on."""
@@ -124,12 +138,10 @@ class Client:
     def close(self) -> None:
         """End the stream now."""
         self.closed = True
+        self.live = False
         self.sink.close()
-        self._stir()
-
-    def _stir(self) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        if not self.busy:
+            self._host.part(self)
 
     def blocked(self, now: float) -> bool:
         """Whether a write has been blocked for too long."""
@@ -140,12 +152,12 @@ class Client:
             self.blocked_since = now
         return now - self.blocked_since >= BLOCKED_SECONDS
 
-    async def serve(self) -> None:
-        """Bring the client up to date, again whenever it falls behind; returns when it is over."""
+    async def catch_up(self) -> bool:
+        """Send what is lacking until the client is live; True where the stream is over instead."""
         while not self.closed and await self.sink.drained():
             frame = await self.channel.next_frame(self)
             if self.closed:
-                return
+                break
             if frame is not None:
                 self.sink.send(frame)
                 continue
@@ -155,10 +167,10 @@ class Client:
                 if end is None or self.closed:
                     continue
                 self.sink.send(end)
-                return
+                break
             if self.leaving:
-                return
+                break
             self.lacks = {}  # an emptied one keeps the size that it had
-            self.live = True
-            self._woken = asyncio.get_running_loop().create_future()
-            await self._woken
+            self.busy, self.live = False, True
+            return False
+        return True

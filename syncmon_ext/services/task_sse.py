@@ -22,6 +22,7 @@ from syncmon_ext.services.sse_channel import Channel, Feed, Reader, Scope
 from syncmon_ext.services.sse_client import Client, Lack, Sink
 from syncmon_ext.services.sse_pace import look_seconds, push_seconds
 from syncmon_ext.services.sse_round import Round
+from syncmon_ext.services.sse_turns import in_turns
 from syncmon_ext.services.watch import Watch
 from syncmon_ext.store.tasks import TaskPosition
 
@@ -143,25 +144,28 @@ class TaskSse:
         )
 
     def start(self, subscription: Subscription, sink: Sink) -> None:
-        """Serve a client in a task of its own: whoever let it in is free to go."""
-        task = asyncio.create_task(self.serve(subscription, sink))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
-    async def serve(self, subscription: Subscription, sink: Sink) -> None:
-        """Send a client all there is, until the stream is over or the client is gone, and leave."""
+        """Send a client all there is, until the stream is over or the client is gone."""
         channel = subscription.channel
-        client = Client(channel, sink, channel.with_newcomers(subscription.lacks))
+        client = Client(channel, sink, channel.with_newcomers(subscription.lacks), self)
         client.positioned = subscription.resumed
         client.listing = subscription.listing
         if subscription.reset:
             sink.send(channel.reset(client, "unknown"))
-        del subscription  # a client that stays for minutes should cost little
-        sink.when_closed(client.close)
         channel.clients.add(client)
+        sink.when_closed(client.close)
+        client.wake()
+
+    def bring(self, client: Client) -> None:
+        """Bring a client up to date, in a task that ends when it is."""
+        task = asyncio.create_task(self._bring(client))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _bring(self, client: Client) -> None:
+        over, sink = True, client.sink
         try:
-            await client.serve()
-            if await sink.drained():
+            over = await client.catch_up()
+            if over and await sink.drained():
                 sink.end()
                 await sink.drained()
         except StoreUnavailable:
@@ -169,7 +173,14 @@ class TaskSse:
         except Exception:
             _log.exception("serving a stream failed")
         finally:
-            sink.close()
+            if over:
+                self.part(client)
+
+    def part(self, client: Client) -> None:
+        """Forget a client whose stream is over."""
+        client.sink.close()
+        channel = client.channel
+        if client in channel.clients:
             channel.clients.discard(client)
             self._leave(channel)
 
@@ -190,10 +201,13 @@ class TaskSse:
     async def close(self) -> None:
         """End all streams."""
         self._closed = True
-        for client in self._all_clients():
+
+        def end(client: Client) -> None:
             if client.sink.ready():
                 client.sink.end()  # whole, so that nobody takes it for a broken line
             client.close()
+
+        await in_turns(self._all_clients(), end)
         if self._loop_task is not None:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -395,8 +409,7 @@ class TaskSse:
             if not channel.scope.single:
                 publications.append(channel.listing_publication(data))
             elif channel.scope.tasks is not None and channel.scope.tasks <= set(events.removed):
-                for client in channel.clients:
-                    client.close()
+                await in_turns(list(channel.clients), Client.close)
         for publication in publications:
             await publication.deliver()
 

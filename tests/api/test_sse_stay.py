@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from syncmon_ext.services.sse_channel import Channel
-from syncmon_ext.services.sse_client import Client, Sink
+from syncmon_ext.services.sse_client import Client, Host, Sink
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.server import JupyterServer
@@ -95,7 +95,7 @@ def test_streams_rotate_and_go_on_without_gap(tmp_path: Path) -> None:
 def test_streams_leave_within_ten_minutes_and_not_together() -> None:
     began = time.monotonic()
     sink, channel = Mock(spec=Sink), Mock(spec=Channel)
-    stays = [Client(channel, sink, {}).leave_at - began for _ in range(500)]
+    stays = [Client(channel, sink, {}, Mock(spec=Host)).leave_at - began for _ in range(500)]
     assert 60 < min(stays) < max(stays) <= 600 + (time.monotonic() - began)
     assert max(stays) - min(stays) > 60, "spread over minutes"
 
@@ -197,6 +197,7 @@ def test_clients_that_left_leave_nothing_behind(tmp_path: Path) -> None:
         assert there >= 3 * count
         # No cycle of references is left to Python's collector; contexts of the hub hold one handler.
         until(lambda: objects() < count // 10)
+        assert "Traceback" not in server.log.read_text()
         store.close()
     # An allocator may grow once more, by a mebibyte at a time; a client that stays costs 10 KiB, and what
     # leaks grows with every crowd.

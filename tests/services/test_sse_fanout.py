@@ -38,7 +38,8 @@ class FakeSink:
         self.closed = self.ended = False
         self.hears = asyncio.Event()
         self.hears.set()
-        self.sent = 0
+        self.over = asyncio.Event()
+        self.hang_up: Callable[[], None] = lambda: None
 
     def ready(self) -> bool:
         return self.hears.is_set() and not self.closed
@@ -65,9 +66,10 @@ class FakeSink:
     def close(self) -> None:
         self.closed = True
         self.hears.set()
+        self.over.set()
 
     def when_closed(self, callback: Callable[[], None]) -> None:
-        pass
+        self.hang_up = callback
 
     @property
     def text(self) -> str:
@@ -99,7 +101,11 @@ def make_hub(store: Store, **options: Any) -> TaskSse:
 
 
 async def attach(hub: TaskSse, scope: Scope, sink: FakeSink, last_id: str | None = None) -> None:
-    await hub.serve(await hub.subscribe(scope, last_id), sink)
+    hub.start(await hub.subscribe(scope, last_id), sink)
+    try:
+        await sink.over.wait()
+    finally:
+        sink.hang_up()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -272,6 +278,8 @@ def test_clients_that_left_leave_no_task_and_no_thread(store: Store) -> None:
         sinks = [FakeSink() for _ in range(200)]
         clients = [asyncio.create_task(attach(hub, ALL, sink)) for sink in sinks]
         await until(lambda: all("event: log" in sink.text for sink in sinks))
+        attached = len(asyncio.all_tasks())
+        assert attached - before < len(clients) + 10, "live clients need no task of their own"
         for client in clients:
             client.cancel()
         await until(lambda: len(asyncio.all_tasks()) <= before)
