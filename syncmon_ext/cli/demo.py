@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -144,13 +146,22 @@ def _start_postgres(place: Path) -> str:
     return f"postgresql://{user}@/{WAREHOUSE}?{where}"
 
 
+def _activation() -> list[str]:
+    """What makes `jupyter` of a shell this one, where it is not."""
+    here = Path(sys.executable).parent
+    found = shutil.which("jupyter")
+    if (found and Path(found).parent == here) or not (here / "activate").exists():
+        return []
+    return [f"First, once:   source {shlex.quote(str(here / 'activate'))}"]
+
+
 def _tell_more(bench: Workbench, place: Path, *, postgres: bool) -> None:
     variables = [("SYNCMON_CONFIG", bench.config), ("SYNCMON_STORE", bench.store_url)]
     environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables if value)
     notebook = shlex.quote(str(place / demo_files.NOTEBOOK))
     again = ["demo", str(place), *(["--postgres"] if postgres else [])]
-    lines = [
-        "",
+    lines = ["", *_activation()]
+    lines += [
         f"The page:      {bench.command()}",
         f"The notebook:  {environment} jupyter lab {notebook}",
         f"Watch it:      {bench.command(*again, '--slow', '20000')}",

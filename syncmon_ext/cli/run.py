@@ -22,8 +22,12 @@ from syncmon_ext.model.state import ENDED, State
 RESTS: Final = ENDED | {State.PAUSED}  # nothing goes on by itself from these
 
 
-class Left(Exception):
-    """The person pressed Ctrl-C a second time: leave at once."""
+class Left(BaseException):
+    """The person pressed Ctrl-C a second time: leave at once.
+
+    As with KeyboardInterrupt, nothing on its way may take it for an error of its own: SQLAlchemy would
+    make a StatementError of an Exception.
+    """
 
 
 class Interrupts:
@@ -147,9 +151,10 @@ def _result(bench: Workbench, task: str, progress: Progress) -> str:
         if progress.error and not failed:
             line += _reason(progress.error, progress.hint)
     if progress.state is State.PAUSED:
-        if progress.error:
+        if progress.error:  # its hint says what must be done first, which may be a fresh start
             line += _reason(progress.error, progress.hint)
-        line += f"\n  go on with: {bench.command('run', task)}"
+        else:
+            line += f"\n  go on with: {bench.command('run', task)}"
     return line
 
 

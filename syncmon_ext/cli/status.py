@@ -27,8 +27,10 @@ EMPTY = """\
     [connections]
     flights = { url = "sqlite:///flights.db" }
     copy = { url = "sqlite:///copy.db" }
-    [tasks]
-    nightly = { source = "flights", target = "copy", tables = ["airlines", "flights"] }
+    [tasks.nightly]
+    source = "flights"
+    target = "copy"
+    tables = ["airlines", "flights"]
 
   or make a folder with real data and a finished task: jupyter syncmon demo"""
 
@@ -39,16 +41,23 @@ EMPTY = """\
 @click.option("--json", "as_json", is_flag=True, help="Progress objects, one line each.")
 @global_options
 @pass_workbench
-def status_command(bench: Workbench, /, task: str | None, watch: bool, as_json: bool) -> None:
-    """Show how far TASK is, or all tasks."""
+def status_command(bench: Workbench, /, task: str | None, watch: bool, as_json: bool) -> int:
+    """Show how far TASK is, or all tasks.
+
+    Exits with 1 where no task is known since the configuration cannot be read.
+    """
     console = stdout_console()
     if task is None:
         if watch:
             _watch_all(bench, console, as_json=as_json)
-        elif as_json:
-            _print_json(_all(bench))
         else:
-            console.print(_list(_all(bench)))
+            found = _all(bench)
+            if not found and bench.catalog.configuration_error is not None:
+                return 1  # it has been told; who has written a file needs no lesson in it
+            if as_json:
+                _print_json(found)
+            else:
+                console.print(_list(found))
     elif watch:
         view: View = JsonView() if as_json else view_for(console, way(bench, task))
         with view:
@@ -64,6 +73,7 @@ def status_command(bench: Workbench, /, task: str | None, watch: bool, as_json: 
         _print_json([bench.progress.progress(task)])
     else:
         console.print(bars.picture(bench.progress.progress(task), way(bench, task), lines=1_000))
+    return 0
 
 
 class JsonView(LinesView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import State
 
 LINE_SECONDS: Final = 10.0  # between two progress lines while the state stays
+PIPED_CELLS: Final = 1_000  # nothing is wrapped or cut for a program that reads it
 SPEED_SECONDS: Final = 1.0  # between two columns of the speed curve
 
 
@@ -119,7 +121,10 @@ class LinesView:
 
 def stdout_console() -> Console:
     """The console on standard output; it colours nothing by itself."""
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS"):
+        console.width = PIPED_CELLS
+    return console
 
 
 def view_for(console: Console, way: str) -> View:

@@ -36,6 +36,11 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+def with_hint(message: str, hint: str) -> str:
+    """An error's message with its remedy, as one line of the log."""
+    return f"{message}; {hint}" if hint else message
+
+
 def clean_message(text: str) -> str:
     """``text`` without ANSI sequences and control characters, at most 8 KiB of UTF-8.
 

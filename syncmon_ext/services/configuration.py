@@ -111,7 +111,7 @@ class Configuration:
         self._path = path
         try:
             self._config = parse_config(
-                path.read_text(encoding="utf-8"), folder=str(path.parent), origin=str(path)
+                path.read_text(encoding="utf-8-sig"), folder=str(path.parent), origin=str(path)
             )
         except SyncmonError as error:
             self._error, self._mark = error, mark

@@ -6,6 +6,7 @@ import uuid
 
 from sqlalchemy import Connection
 
+from syncmon_ext.model import words
 from syncmon_ext.model.errors import (
     ConfigChanged,
     InvalidConfig,
@@ -250,8 +251,8 @@ class TaskControl:
             [
                 NewEntry(
                     level=Level.INFO,
-                    message=f"started: {len(wanted)} tables from {source.name} to {target.name}, "
-                    f"mode {task.spec.mode}",
+                    message=f"started: {words.plural(len(wanted), 'table')} from {source.name} to "
+                    f"{target.name}, mode {task.spec.mode}",
                 )
             ],
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from syncmon_ext.model import words
 from syncmon_ext.model.errors import (
     ConfigChanged,
     FenceLost,
@@ -17,7 +18,7 @@ from syncmon_ext.model.errors import (
     SyncmonError,
     TargetBusy,
 )
-from syncmon_ext.model.log import Level
+from syncmon_ext.model.log import Level, with_hint
 from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.state import ENDED, Action, State, UnitState
 from syncmon_ext.model.task import Consistency
@@ -207,7 +208,7 @@ class Execution:
         if changed:
             raise ConfigChanged(
                 f"the schema of {', '.join(changed)} is not what it was when the run began",
-                hint="start afresh: start with fresh = true (on the page: Start afresh)",
+                hint="begin anew: run --fresh, Start fresh… on the page, fresh = true elsewhere",
             )
         return frozen.plan
 
@@ -270,7 +271,9 @@ class Execution:
         state = self._recorder.finish(
             Action.COMPLETE,
             entry=NewEntry(
-                level=Level.SUCCESS, message=f"completed: {rows:,} rows in {len(copies)} tables"
+                level=Level.SUCCESS,
+                message=f"completed: {words.plural(rows, 'row')} in "
+                f"{words.plural(len(copies), 'table')}",
             ),
         )
         if state is State.COMPLETED:
@@ -321,7 +324,7 @@ class Execution:
         self._scheduler.mark_unfinished(UnitState.FAILED)
         state = self._recorder.finish(
             Action.FAIL,
-            entry=NewEntry(level=Level.ERROR, message=f"{error.message} {error.hint}".strip()),
+            entry=NewEntry(level=Level.ERROR, message=with_hint(error.message, error.hint)),
             error=(error.code, error.message, error.hint),
         )
         return state is not None or self._recorder.fenced

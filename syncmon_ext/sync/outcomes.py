@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any, Final
 
+from syncmon_ext.model import words
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.errors import DatabaseUnavailable, FenceLost, SnapshotLost, SyncmonError
-from syncmon_ext.model.log import Level
+from syncmon_ext.model.log import Level, with_hint
 from syncmon_ext.model.state import UnitState
 from syncmon_ext.model.task import Consistency, Verify
 from syncmon_ext.store.columns import utc_now
@@ -170,7 +171,7 @@ class Outcomes:
             self.save(member)
             self._recorder.log(
                 Level.SUCCESS,
-                f"{member.plan.unit_id}: {member.runtime.rows_committed:,} rows copied, "
+                f"{member.plan.unit_id}: {words.plural(member.runtime.rows_committed, 'row')} copied, "
                 f"{'content agrees' if member.plan.verify is Verify.HASH else 'counts agree'}",
                 member.plan.unit_id,
             )
@@ -192,7 +193,7 @@ class Outcomes:
             eta_seconds=None,
         )
         self.save(copy)
-        self._recorder.log(Level.ERROR, f"{message} {hint}".strip(), copy.plan.unit_id)
+        self._recorder.log(Level.ERROR, with_hint(message, hint), copy.plan.unit_id)
 
     def save(self, copy: UnitCopy) -> None:
         """Have the store told how the unit stands."""

@@ -108,6 +108,25 @@ def test_status_without_tasks_teaches_how_to_make_one(place: Place) -> None:
     assert "Idle  nightly" in place.cli("status").stdout
 
 
+def test_status_with_a_broken_file_says_so_and_teaches_nothing(place: Place) -> None:
+    (place.folder / "syncmon.toml").write_text("[tasks")
+    done = place.cli("status", code=1)
+    assert "not valid TOML" in done.stderr
+    assert done.stdout == ""
+
+
+def test_status_is_neither_wrapped_nor_cut_for_a_program_that_reads_it(place: Place) -> None:
+    name, table = "n" * 60, "no_" + "such_" * 30 + "table"
+    with (place.folder / "syncmon.toml").open("a") as file:
+        file.write(f'[tasks.{name}]\nsource = "flights"\ntarget = "copy"\ntables = ["{table}"]\n')
+    place.cli("run", name, code=1)
+    lines = place.cli("status", COLUMNS="").stdout.splitlines()
+    assert any(name in line and "Failed" in line for line in lines)
+    assert any(table in line for line in lines)
+    (entry,) = [line for line in place.cli("logs", name).stdout.splitlines() if "started" in line]
+    assert entry.endswith("started: 1 table from flights to copy, mode replace")
+
+
 def test_status_as_json_is_the_progress_object(place: Place) -> None:
     place.cli("run", "nightly")
     text = place.cli("status", "nightly", "--json").stdout

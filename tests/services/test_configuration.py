@@ -61,6 +61,13 @@ def test_working_directory_is_not_read_unless_trusted(places: Path) -> None:
     assert places / "cwd/syncmon.toml" not in Configuration().places()
 
 
+def test_file_that_an_editor_of_windows_has_saved_is_read(places: Path) -> None:
+    path = places / "syncmon.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + FIRST.replace("\n", "\r\n").encode())
+    configuration = Configuration(str(path))
+    assert names(configuration) == ["first"], configuration.error
+
+
 def test_changed_file_is_read_again(places: Path) -> None:
     path = places / "cwd/syncmon.toml"
     path.write_text(FIRST)

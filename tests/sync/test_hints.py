@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, UnitState
 from syncmon_ext.model.task import TaskSpec
@@ -22,6 +23,7 @@ from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import snapshots, tasks
 from syncmon_ext.store.store import Store
+from syncmon_ext.sync.databases.sessions import READER, connect
 from tests.sync.copying import Copy
 from tests.sync.databases import Database, Maker, database, dsn
 
@@ -179,6 +181,10 @@ def test_each_failed_table_says_what_is_wrong_and_what_to_do(
 def test_table_of_another_schema_is_pointed_to(database: Maker) -> None:
     source, target = database("postgresql"), database("sqlite")
     source.run("CREATE SCHEMA sales", f"CREATE TABLE sales.orders ({KEY})")
+    # What another run is copying into this database at the moment is no table to be offered.
+    source.run(f"CREATE TABLE _syncmon_stage_1 ({KEY})", f"CREATE TABLE orders_old ({KEY})")
+    said = Copy(source, target, tables=["order"]).units[0].refusal
+    assert said is not None and "orders_old" in said[1] and "_syncmon_" not in said[1]
     said = Copy(source, target, tables=["orders"]).units[0].refusal
     assert said is not None
     assert said[1] == 'there is one in schema sales: set schema = "sales"'
@@ -188,6 +194,15 @@ def test_table_of_another_schema_is_pointed_to(database: Maker) -> None:
         f"no table orders in {empty.connection.name}",
         "there is no table at all: is it the right database, and may its user see them?",
     )
+
+
+@pytest.mark.parametrize("part", ["database", "username"])
+def test_database_or_role_that_is_not_there_is_not_waited_for(part: str, database: Maker) -> None:
+    connection = database("postgresql").connection
+    url = make_url(connection.url).set(**{part: "not_there"}).render_as_string(hide_password=False)
+    with pytest.raises(InvalidConfig, match='"not_there" does not exist') as caught:
+        connect(msgspec.structs.replace(connection, url=url), READER)
+    assert caught.value.hint == "check user, password and database of the connection"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,11 @@ _COPY_COLUMN: Final = re.compile(
     r"^COPY .*?, line \d+, column (?P<column>.*?)(?::|$)", re.MULTILINE
 )
 _REFUSED: Final = ("28000", "28P01", "3D000")
+# The same while connecting, when libpq keeps the SQLSTATE for itself: waiting mends none of it.
+_REFUSED_SAID: Final = re.compile(
+    r'authentication failed|(?:database|role) ".*" does not exist|no pg_hba\.conf entry'
+    r"|is not permitted to log in|permission denied for database"
+)
 
 
 class PostgresSession:
@@ -248,7 +253,7 @@ class PostgresSession:
             text = text.replace(self._secret, "***")
         lost = self._open is None or self._open.closed
         self._broken = self._broken or lost
-        if state in _REFUSED or (lost and "password authentication failed" in text):
+        if state in _REFUSED or (lost and not state and _REFUSED_SAID.search(text)):
             return InvalidConfig(
                 f"{self.name}: {text}", hint="check user, password and database of the connection"
             )

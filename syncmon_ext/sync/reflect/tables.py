@@ -40,6 +40,7 @@ def where_to_look(session: AnySession, schema: str | None, table: str) -> str:
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%%' "
             "AND n.nspname NOT IN ('information_schema', '_syncmon') AND NOT c.relispartition "
+            "AND c.relname NOT LIKE '\\_syncmon\\_%%' "
             "AND (n.nspname = %s OR c.relname = %s) ORDER BY c.relname LIMIT %s",
             (schema or session.default_schema, table, LISTED),
         )
