@@ -118,6 +118,25 @@ def test_with_knows_its_exception(session: Session, settled: Settle) -> None:
     ]
 
 
+def test_an_update_that_was_kept_counts_for_the_present_run(
+    session: Session, settled: Settle
+) -> None:
+    loop = track("training", total=4)
+    with pytest.raises(RuntimeError, match="has not begun"):
+        loop.update()
+    early = loop.update
+    with loop:
+        kept = loop.update
+        kept()
+        early(2)
+    assert loop.done == 3
+    with loop:
+        kept(4)
+    settled()
+    assert (loop.done, kept) == (4, loop.update)
+    assert list(session.task("training").runs()["rows_committed"]) == [4, 3]
+
+
 def test_updates_from_many_threads_are_all_counted(session: Session, settled: Settle) -> None:
     def work() -> None:
         for _ in range(20_000):

@@ -8,12 +8,13 @@ import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from types import GeneratorType, TracebackType
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, final, overload
 
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import LONGEST_NAME, Phase
+from syncmon_widgets.counter import counter
 from syncmon_widgets.loop_exit import Departure, departure, last_line, listen, on_error
-from syncmon_widgets.loop_run import ONE_STEP, LoopRun
+from syncmon_widgets.loop_run import LoopRun
 from syncmon_widgets.reporter import Reporter, reporter
 from syncmon_widgets.stopped import TaskStopped
 
@@ -53,6 +54,7 @@ def track(iterable: Any, name: str | None = None, *, total: int | None = None) -
     return Loop(iterable, name or "loop", total)
 
 
+@final
 class Loop(Generic[T]):
     """A loop that reports itself: iterate over it, or use it as a context manager.
 
@@ -78,6 +80,7 @@ class Loop(Generic[T]):
         self._iterable = iterable
         self._reporter = through or reporter()
         self._run: LoopRun | None = None
+        self._turn_to: Callable[[LoopRun], None] | None = None
         self._inside = False  # a with statement
 
     def __repr__(self) -> str:
@@ -104,17 +107,7 @@ class Loop(Generic[T]):
 
     def update(self, n: int = 1) -> None:
         """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused."""
-        run = self._run
-        if run is None:
-            run = self._running()
-        # As LoopRun.add does, without the cost of another call.
-        if ONE_STEP:
-            run.done += n
-        else:
-            with run.lock:
-                run.done += n
-        if run.gate:
-            run.hold()
+        self._running().add(n)  # from the first run on, a counter stands in this one's place
 
     def log(self, message: str, level: str = "info") -> None:
         """Add a line to the task's log; ``level`` is info, success, warning or error."""
@@ -132,6 +125,10 @@ class Loop(Generic[T]):
     def begin(self) -> None:
         """Begin a run, as ``with`` does; for programs that call ``end`` themselves."""
         self._run = run = self._reporter.begin(self.name, self.total, nested=bool(_active.get()))
+        if self._turn_to is None:
+            vars(self)["update"], self._turn_to = counter(run)
+        else:
+            self._turn_to(run)
         _active.set((*_active.get(), run))
         listen()
 
