@@ -30,7 +30,9 @@ from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.unit_copy import Gap, UnitCopy
 
 BEAT_SECONDS: Final = 0.1
-GRACE_SECONDS: Final = 2.0  # for the chunks in flight to commit, on pause and stop
+# For the chunks in flight to commit, on pause and stop: hearing of it, cancelling, recording and showing
+# take some tenths each, and a person sees "paused" in less than 2 s.
+GRACE_SECONDS: Final = 1.0
 WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
 
 
@@ -155,7 +157,7 @@ class Scheduler:
         )
 
     def drain(self) -> None:
-        """Give what is in flight two seconds to commit, then kill it; nothing runs afterwards."""
+        """Give what is in flight a second to commit, then kill it; nothing runs afterwards."""
         deadline = time.monotonic() + GRACE_SECONDS
         while self._handlers and time.monotonic() < deadline and not self._recorder.fenced:
             self._collect(BEAT_SECONDS)
