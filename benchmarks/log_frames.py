@@ -2,15 +2,17 @@
 
     python -m benchmarks.log_frames [--entries 1000000] [--places page widget]
 
-A finished run has so many log entries in the store. The log is scrolled with the wheel, pulled to its top
-until the window of what the front end keeps is full, dragged through that window, filtered and searched.
-Printed are the times between frames (one every 16.7 ms at best), the rows in the document, and how long
-a filter, a search that must read the whole log, and the way to the first line take until they are drawn.
+A finished run has so many log entries in the store. The log is scrolled with the wheel, its scroll bar is
+dragged through all of it and dropped in places, and it is filtered and searched. Printed are the times
+between frames (one every 16.7 ms at best), the rows in the document, how long a dropped bar, a filter, a
+search that must read the whole log, and the way to the first line take until their lines are drawn, and
+what the page's scripts hold in memory before and after.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import shutil
 import statistics
 import tempfile
@@ -27,7 +29,9 @@ from tests.browser.notebooks import CONNECT, Notebook, notebook_site
 from tests.browser.site import Site
 
 TASK = "long"
+SEED, DROPS = 2013, 40
 PLACES = ("page", "widget")
+HEAP = ["--js-flags=--expose-gc", "--enable-precise-memory-info"]
 VIEWPORT: ViewportSize = {"width": 1280, "height": 860}
 
 # Notes the time between frames, and the most rows that were in the document, until told to stop.
@@ -38,7 +42,7 @@ RECORD = """box => {
   const frame = now => {
     found.deltas.push(now - last);
     last = now;
-    found.rows = Math.max(found.rows, box.querySelectorAll('.sm-log-row').length);
+    found.rows = Math.max(found.rows, box.querySelectorAll('.sm-log-row, .sm-log-gap').length);
     if (found.going) requestAnimationFrame(frame);
   };
   requestAnimationFrame(now => { last = now; requestAnimationFrame(frame); });
@@ -46,29 +50,31 @@ RECORD = """box => {
 CLICK = "button => button.click()"
 RECORDED = "box => { box.recorded.going = false; return box.recorded; }"
 
-# Pulls the log to its top in every frame, so that older pages come as fast as they can.
-PULL = """async (box, rows) => {
-  const frame = () => new Promise(requestAnimationFrame);
-  const began = performance.now();
-  while (box.scrollHeight < rows * 24 && performance.now() - began < 60_000) {
-    box.scrollTop = 0;
-    await frame();
-  }
-  return box.scrollHeight / 24;
-}"""
-
-# Drags the scroll bar from the bottom to the top and back, in two seconds each.
+# Drags the scroll bar from the bottom to the top and back, in five seconds each.
 DRAG = """async box => {
   const frame = () => new Promise(requestAnimationFrame);
   const long = box.scrollHeight - box.clientHeight - 400;
   const began = performance.now();
   for (;;) {
-    const at = (performance.now() - began) / 2000;
+    const at = (performance.now() - began) / 5000;
     if (at > 2) return;
     box.scrollTop = 300 + long * (at < 1 ? 1 - at : at - 1);
     await frame();
   }
 }"""
+
+# Drops the bar, and tells how long it takes until what is in sight is loaded, and how many rows that are.
+DROP = """async (box, share) => {
+  const began = performance.now();
+  box.scrollTop = share * (box.scrollHeight - box.clientHeight);
+  do {
+    await new Promise(requestAnimationFrame);
+    await new Promise(go => setTimeout(go));
+    if (performance.now() - began > 60_000) throw new Error('never loaded');
+  } while (box.querySelector('.sm-log-gap'));
+  return performance.now() - began;
+}"""
+MEMORY = "() => { gc(); return performance.memory.usedJSHeapSize / 1e6; }"
 
 # The time until the log's rows are such as they should be.
 UNTIL = """async (box, wanted) => {
@@ -118,12 +124,15 @@ def measure(page: Page, place: Locator, entries: int) -> None:
     box.get_by_test_id(f"log-{entries}").wait_for()
     box.scroll_into_view_if_needed()
     print(f"  wheel      {frames(box, lambda: wheel(page, box))}")
-    window = min(entries, 20_000)
-    began = time.perf_counter()
-    print(f"  to the top {frames(box, lambda: box.evaluate(PULL, window))}")
-    kept = box.evaluate("box => box.scrollHeight / 24")
-    print(f"             {kept:,.0f} entries kept after {time.perf_counter() - began:.1f} s")
+    before = page.evaluate(MEMORY)
     print(f"  drag       {frames(box, lambda: box.evaluate(DRAG))}")
+    print(f"             scripts held {before:.1f} MB before, {page.evaluate(MEMORY):.1f} MB after")
+    dice = random.Random(SEED)  # places, not secrets
+    drops = sorted(box.evaluate(DROP, dice.random()) for _ in range(DROPS))
+    print(
+        f"  drop       p50 {drops[DROPS // 2]:.0f} ms  p95 {drops[int(DROPS * 0.95)]:.0f} ms  "
+        f"max {drops[-1]:.0f} ms until the lines are drawn ({DROPS} places)"
+    )
     level, search = place.get_by_test_id("log-level-error"), place.get_by_test_id("log-search")
     all_errors = "rows.length > 0 && rows.every(row => row.dataset.level === 'error')"
     newest = f"rows.some(row => row.dataset.testid === 'log-{entries}')"
@@ -187,7 +196,7 @@ def main() -> None:
     ):
         make(site, entries)
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=ARGUMENTS
+            executable_path=shutil.which("chromium"), args=[*ARGUMENTS, *HEAP]
         )
         if "page" in places:
             of_page(browser.new_page(viewport=VIEWPORT), site, entries)

@@ -70,18 +70,24 @@ def log_lines(page: Page) -> list[int]:
     return found
 
 
-def rows_while_pulled_up(log: Locator) -> int:
-    """The most rows that the document holds while some twenty older pages of a log are loaded."""
+def drop_bar(log: Locator, share: float) -> None:
+    """Drop the log's scroll bar where so much of the log is above."""
+    log.evaluate(
+        "(box, share) => { box.scrollTop = share * (box.scrollHeight - box.clientHeight); }", share
+    )
+
+
+def rows_while_dragged(log: Locator) -> int:
+    """The most rows that the document holds while a log's scroll bar is dragged to the top."""
     most: int = log.evaluate(
         """async (box) => {
             const frame = () => new Promise(requestAnimationFrame);
-            const wanted = box.scrollHeight + 20 * 200 * 24;
-            const deadline = performance.now() + 20_000;
+            const long = box.scrollHeight - box.clientHeight;
             let most = 0;
-            while (box.scrollHeight < wanted && performance.now() < deadline) {
-                box.scrollTop = 0;
+            for (let step = 60; step >= 0; step -= 1) {
+                box.scrollTop = long * step / 60;
                 await frame();
-                most = Math.max(most, box.querySelectorAll('.sm-log-row').length);
+                most = Math.max(most, box.querySelectorAll('.sm-log-row, .sm-log-gap').length);
             }
             return most;
         }"""
@@ -98,7 +104,7 @@ def whole_log(page: Page) -> list[int]:
             const frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
             for (let top = 0; ; top += box.clientHeight) {
                 box.scrollTop = top;
-                await frame(); await frame();
+                do { await frame(); await frame(); } while (box.querySelector('.sm-log-gap'));
                 const rows = [...box.querySelectorAll('.sm-log-row')]
                     .sort((a, b) => parseFloat(a.style.top) - parseFloat(b.style.top))
                     .map((row) => [parseFloat(row.style.top), Number(row.dataset.testid.slice(4))]);

@@ -11,16 +11,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from syncmon_ext.model.log import MESSAGE_BYTES, Level
+from syncmon_ext.store.log import trim
 from syncmon_ext.store.store import Store
 from tests.browser import gallery
 from tests.browser.conftest import OpenPage
 from tests.browser.long_log import make_log
-from tests.browser.seen import MOST_ROWS, log_lines, part, rows_while_pulled_up
+from tests.browser.seen import MOST_ROWS, drop_bar, log_lines, part, rows_while_dragged
 from tests.browser.site import Site, until
 from tests.simulated import SimulatedRun
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-looks")]
 
+ROW_PX = 24
 WARNING, ERROR = 1_001, 1_002  # the lines of the odd log that are more than information
 
 
@@ -179,8 +181,11 @@ def test_a_long_log_keeps_few_rows_in_the_document(
     page = open_page(site, "task=endless")
     log = part(page, "log")
     expect(part(page, f"log-{last}")).to_be_visible()
-    assert rows_while_pulled_up(log) < MOST_ROWS
-    assert log_lines(page)[0] < last - 3_000
+    assert rows_while_dragged(log) < MOST_ROWS
+    expect(part(page, "log-1")).to_be_visible()
+    assert log_lines(page)[:10] == list(range(1, 11))
+    drop_bar(log, 0.5)
+    expect(part(page, f"log-{last // 2}")).to_be_visible()
     log.press("Home")
     expect(part(page, "log-1")).to_be_visible()
     assert log_lines(page)[:10] == list(range(1, 11))
@@ -190,3 +195,34 @@ def test_a_long_log_keeps_few_rows_in_the_document(
     until(lambda: levels(page) == {"error"}, "the errors")
     part(page, "log-search").fill("5,000,000")
     until(lambda: log_lines(page) == [50_000], "the one error with these words")
+    expect(part(page, "log-found")).to_have_text("1 found")
+
+
+def test_the_scroll_bar_spans_the_whole_log(site: Site, store: Store, open_page: OpenPage) -> None:
+    """Of which the older half was pruned, as the page learns where the bar is dropped there."""
+    last, first = 40_000, 20_001
+    make_log(store, "pruned", last)
+    with store.write() as connection:
+        trim(connection, "pruned", first)
+    page = open_page(site, "task=pruned")
+    log = part(page, "log")
+    expect(part(page, f"log-{last}")).to_be_visible()
+    assert log.evaluate("box => box.scrollHeight") == last * ROW_PX
+    drop_bar(log, 0.75)
+    expect(part(page, "log-30000")).to_be_visible()
+    expect(part(page, "log-jump")).to_be_visible()
+    log.hover()
+    for top in range(29_890, 29_400, -100):  # further than a page of entries
+        page.mouse.wheel(0, -2_400)
+        expect(part(page, f"log-{top}")).to_be_visible()
+    shown = log_lines(page)
+    assert shown == list(range(shown[0], shown[0] + len(shown)))
+    drop_bar(log, 0.1)
+    until(lambda: log.evaluate("box => box.scrollHeight") == (last - first + 1) * ROW_PX, "pruned")
+    drop_bar(log, 0)
+    expect(part(page, f"log-{first}")).to_be_visible()
+    drop_bar(log, 1)
+    expect(part(page, f"log-{last}")).to_be_visible()
+    expect(part(page, "log-following")).to_be_visible()
+    part(page, "log-search").fill("at last")
+    expect(part(page, "log-found")).to_have_text("200 found so far")

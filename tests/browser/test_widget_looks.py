@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.browser import gallery
 from tests.browser.long_log import make_log
 from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page
-from tests.browser.seen import MOST_ROWS, rows_while_pulled_up
+from tests.browser.seen import MOST_ROWS, drop_bar, rows_while_dragged
 from tests.browser.site import Site, until
 from tests.browser.test_looks import AXE, TASKS, picture
 
@@ -159,7 +159,10 @@ def test_a_long_log_keeps_few_rows_in_the_document(notebook: Notebook) -> None:
     choose(widget, "long")
     log = widget.get_by_test_id("log")
     expect(widget.get_by_test_id(f"log-{LONG}")).to_be_visible()
-    assert rows_while_pulled_up(log) < MOST_ROWS
+    assert rows_while_dragged(log) < MOST_ROWS
+    expect(widget.get_by_test_id("log-1")).to_be_visible()
+    drop_bar(log, 0.5)
+    expect(widget.get_by_test_id(f"log-{LONG // 2}")).to_be_visible()
     log.press("Home")
     expect(widget.get_by_test_id("log-1")).to_be_visible()
     log.press("End")

@@ -5,12 +5,14 @@ import {
   emptyLog,
   type LogWindow,
   matches,
+  shiftOf,
+  spanOf,
   WINDOW_ENTRIES,
   withFollowing,
   withNewer,
   withNewest,
-  withOldest,
   withOlder,
+  withOldest,
 } from "./log";
 import { entries, entry } from "./testing";
 
@@ -109,7 +111,7 @@ describe("older and newer pages", () => {
   });
 
   test("newer ones lead back to the live end", () => {
-    const old = around(filled(90, 99), entries(1, 20), 20);
+    const old = around(filled(90, 99), entries(1, 20), 0, 20);
     expect(old).toMatchObject({ atEnd: false, following: false });
     const middle = withNewer(old, entries(21, 40), 20);
     expect(middle.atEnd).toBe(false);
@@ -140,6 +142,89 @@ describe("the first entries", () => {
   });
 
   test("of a log that ends there are all of it", () => {
-    expect(withOldest(emptyLog(), entries(1, 5), 200)).toMatchObject({ atStart: true, atEnd: true });
+    expect(withOldest(emptyLog(), entries(1, 5), 200)).toMatchObject({
+      atStart: true,
+      atEnd: true,
+    });
+  });
+});
+
+describe("another part", () => {
+  const long = filled(999_801, 1_000_000);
+
+  test("takes the place of the window, which stays as small as it was", () => {
+    const log = around(long, entries(400_001, 400_200), 400_000, 200);
+    expect(seqs(log)).toEqual(seqs(filled(400_001, 400_200)));
+    expect(log).toMatchObject({ atStart: false, atEnd: false, following: false, seen: 1_000_000 });
+  });
+
+  test("behind pruned entries tells where the log begins", () => {
+    const log = around(long, entries(5_001, 5_200), 100, 200);
+    expect(log).toMatchObject({ first: 5_001, atStart: true });
+    expect(spanOf(log)).toEqual({ before: 0, rows: 995_000 });
+  });
+
+  test("at the end is the end, unless more is known to have come", () => {
+    const page = entries(999_901, 1_000_000);
+    expect(around(long, page, 999_900, 200).atEnd).toBe(true);
+    expect(around({ ...long, seen: 1_000_001 }, page, 999_900, 200).atEnd).toBe(false);
+  });
+
+  test("that is gone leaves what was shown", () => {
+    const log = around({ ...long, seen: 2_000_000 }, [], 1_500_000, 200);
+    expect(log.entries).toBe(long.entries);
+    expect(log.seen).toBe(1_000_000);
+  });
+});
+
+describe("what the scroll bar spans", () => {
+  test("is the whole log, of which the window is a part", () => {
+    expect(spanOf(emptyLog())).toEqual({ before: 0, rows: 0 });
+    expect(spanOf(filled(1, 3))).toEqual({ before: 0, rows: 3 });
+    expect(spanOf(filled(801, 1_000))).toEqual({ before: 800, rows: 1_000 });
+    const read = around(filled(801, 1_000), entries(301, 500), 300, 200);
+    expect(spanOf(read)).toEqual({ before: 300, rows: 1_000 });
+  });
+
+  test("grows with what comes while something older is read", () => {
+    const read = around(filled(801, 1_000), entries(301, 500), 300, 200);
+    expect(spanOf(appended(read, entries(1_001, 1_010))).rows).toBe(1_010);
+    const paused = withFollowing(filled(801, 1_000), false);
+    expect(spanOf(appended(paused, entries(1_001, 1_010)))).toEqual({ before: 800, rows: 1_010 });
+  });
+
+  test("begins with the oldest entry that is kept", () => {
+    const log = withOldest(filled(801, 1_000), entries(301, 500), 200);
+    expect(spanOf(log)).toEqual({ before: 0, rows: 700 });
+    const older = withOlder(filled(501, 700), entries(490, 500), 200);
+    expect(spanOf(older)).toEqual({ before: 0, rows: 211 });
+  });
+
+  test("is what is known to match, where the log is filtered", () => {
+    const query = { level: "error" as const, text: "", unit: null };
+    const errors = [entry(500, { level: "error" }), entry(900, { level: "error" })];
+    const log = withNewest({ ...emptyLog(query), seen: 1_000 }, errors, 2);
+    expect(spanOf(log)).toEqual({ before: 0, rows: 2 });
+  });
+});
+
+describe("what is read stays where it is", () => {
+  const query = { level: "error" as const, text: "", unit: null };
+  const errors = (log: LogWindow) => ({ ...log, query });
+
+  test("in the whole log, whatever is loaded, by its number", () => {
+    expect(shiftOf(filled(801, 1_000), withOlder(filled(801, 1_000), entries(601, 800), 200))).toBe(
+      0,
+    );
+    const long = filled(801, 1_000);
+    expect(shiftOf(long, around(long, entries(301, 500), 300, 200))).toBe(0);
+    expect(shiftOf(long, around(long, entries(301, 500), 100, 200))).toBe(-300);
+  });
+
+  test("in what is found, by the entries that stay", () => {
+    const few = errors(filled(801, 1_000));
+    expect(shiftOf(few, withOlder(few, entries(601, 800), 200))).toBe(200);
+    expect(shiftOf(few, { ...few, entries: few.entries.slice(50) })).toBe(-50);
+    expect(shiftOf(few, { ...few, entries: entries(1, 200) })).toBe(0);
   });
 });

@@ -12,6 +12,8 @@ export interface LogWindow {
   query: LogQuery;
   /** Ascending by seq; what matches the query between the first and the last. */
   entries: readonly LogEntry[];
+  /** The lowest seq that exists, as far as is known: old entries may be pruned. */
+  first: number;
   /** The highest seq known to exist, matching or not; null before any. */
   seen: number | null;
   /** Nothing older matches. */
@@ -30,6 +32,7 @@ export function emptyLog(query: LogQuery = ALL_ENTRIES): LogWindow {
   return {
     query,
     entries: [],
+    first: 1,
     seen: null,
     atStart: false,
     atEnd: true,
@@ -38,6 +41,54 @@ export function emptyLog(query: LogQuery = ALL_ENTRIES): LogWindow {
     loading: null,
     error: null,
   };
+}
+
+/** Where the window lies among all rows that the scroll bar spans. */
+export interface Span {
+  /** Rows before the window. */
+  readonly before: number;
+  /** All rows: of the whole log, or, where it is filtered, what is known to match. */
+  readonly rows: number;
+}
+
+export function spanOf({ query, entries, first, seen, atEnd }: LogWindow): Span {
+  const [oldest] = entries;
+  if (!oldest || isFiltered(query)) return { before: 0, rows: entries.length };
+  // Entries are numbered without gaps: a number tells a place.
+  const before = Math.max(0, oldest.seq - first);
+  const end = before + entries.length;
+  return { before, rows: atEnd || seen === null ? end : Math.max(end, seen - first + 1) };
+}
+
+/** How many rows came (or, negative, went) above what was shown before. */
+export function shiftOf(before: LogWindow, now: LogWindow): number {
+  const [oldFirst] = before.entries;
+  const [newFirst] = now.entries;
+  if (!oldFirst || !newFirst) return 0;
+  // A place in the whole log is a number's, whatever is loaded.
+  if (!isFiltered(now.query)) return before.first - now.first;
+  if (newFirst.seq < oldFirst.seq) return Math.max(0, indexOf(now.entries, oldFirst.seq));
+  return -Math.max(0, indexOf(before.entries, newFirst.seq));
+}
+
+/** Where an entry is in the window; -1 where it is not. */
+export function indexOf(entries: readonly LogEntry[], seq: number): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((entries[middle]?.seq ?? 0) < seq) low = middle + 1;
+    else high = middle;
+  }
+  return entries[low]?.seq === seq ? low : -1;
+}
+
+export function isFiltered({ level, text, unit }: LogQuery): boolean {
+  return level !== "all" || text !== "" || unit !== null;
+}
+
+export function sameQuery(one: LogQuery, other: LogQuery): boolean {
+  return one.level === other.level && one.text === other.text && one.unit === other.unit;
 }
 
 /** The server's filter, for the entries that the stream brings. */
@@ -76,11 +127,12 @@ export function appended(log: LogWindow, batch: readonly LogEntry[]): LogWindow 
 export function withNewest(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
   const last = page.at(-1)?.seq ?? 0;
   const streamed = log.atEnd ? log.entries.filter((entry) => entry.seq > last) : [];
-  const unfiltered = log.query.level === "all" && !log.query.text && !log.query.unit;
-  const hole = unfiltered && streamed[0] !== undefined && streamed[0].seq > last + 1;
+  const whole = !isFiltered(log.query);
+  const hole = whole && streamed[0] !== undefined && streamed[0].seq > last + 1;
   return {
     ...log,
     ...withoutOldest(hole ? streamed : [...page, ...streamed], !hole && page.length < limit),
+    first: whole && page.length < limit ? (page[0]?.seq ?? log.first) : log.first,
     seen: Math.max(log.seen ?? 0, last),
     atEnd: true,
     unread: 0,
@@ -95,10 +147,12 @@ export function withOlder(log: LogWindow, page: readonly LogEntry[], limit: numb
   const older = page.filter((entry) => entry.seq < first);
   const entries = [...older, ...log.entries];
   const tooMany = entries.length > WINDOW_ENTRIES;
+  const atStart = page.length < limit;
   return {
     ...log,
+    ...(atStart && !isFiltered(log.query) && { first: entries[0]?.seq ?? log.first }),
     entries: tooMany ? entries.slice(0, WINDOW_ENTRIES) : entries,
-    atStart: page.length < limit,
+    atStart,
     atEnd: log.atEnd && !tooMany,
     loading: null,
     error: null,
@@ -122,24 +176,35 @@ export function withNewer(log: LogWindow, page: readonly LogEntry[], limit: numb
   };
 }
 
-/** Show the part of the log around a line: `page` holds what is before it and itself. */
-export function around(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
+/** Show another part of the log: `page` holds what comes behind `after`, without a gap. */
+export function around(
+  log: LogWindow,
+  page: readonly LogEntry[],
+  after: number,
+  limit: number,
+): LogWindow {
+  const read = { ...log, following: false, loading: null, error: null };
+  const oldest = page[0]?.seq;
+  const newest = page.at(-1)?.seq;
+  // Nothing is there any more: the log ends where it is known to end.
+  if (!oldest || !newest) return { ...read, seen: log.entries.at(-1)?.seq ?? log.seen };
+  const first = oldest > after + 1 && !isFiltered(log.query) ? oldest : log.first;
+  const seen = Math.max(log.seen ?? 0, newest);
   return {
-    ...log,
+    ...read,
     entries: page,
-    seen: Math.max(log.seen ?? 0, page.at(-1)?.seq ?? 0),
-    atStart: page.length < limit,
-    atEnd: false,
-    following: false,
+    first,
+    seen,
+    atStart: after === 0 || oldest <= first,
+    atEnd: page.length < limit && newest === seen,
     unread: 0,
-    loading: null,
-    error: null,
   };
 }
 
 /** Show the log from its first entry on. */
 export function withOldest(log: LogWindow, page: readonly LogEntry[], limit: number): LogWindow {
-  return { ...around(log, page, limit), atStart: true, atEnd: page.length < limit };
+  const shown = around(log, page, 0, limit);
+  return { ...shown, atStart: true, atEnd: page.length < limit };
 }
 
 export function withFollowing(log: LogWindow, following: boolean): LogWindow {

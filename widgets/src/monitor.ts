@@ -8,8 +8,6 @@ import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state"
 import { type Command, isActive } from "./states";
 
 const PAGE_ENTRIES = 200;
-// Lines behind a line that is linked to, so that it does not stand at the very end.
-const LINES_BEHIND = 20;
 const LIST_DELAY_MS = 200;
 
 export interface MonitorOptions {
@@ -95,16 +93,23 @@ export class Monitor {
     this.#readLog("newest", { ...this.#state.log.query, ...change });
   }
 
+  // Other parts are new questions: answers about the part before, which are under way, are not for them.
+
   /** Follow the newest entry, or stop doing so. */
   follow(following: boolean): void {
     this.#dispatch({ type: "log_followed", following });
-    if (following && !this.#state.log.atEnd) this.#readLog("newest");
+    const { atEnd, query } = this.#state.log;
+    if (following && !atEnd) this.#readLog("newest", { ...query });
   }
 
   /** Go to the first entry: scrolling would load all that is in between. */
   showStart(): void {
-    // As a new question: answers about other parts, which are under way, are not for this one.
     this.#readLog("oldest", { ...this.#state.log.query });
+  }
+
+  /** Show the part of the whole log around a position, once what is under way is there. */
+  showAround(seq: number): void {
+    if (!this.#state.log.loading) this.#readLog("around", { ...ALL_ENTRIES }, seq);
   }
 
   loadOlder(): void {
@@ -126,7 +131,7 @@ export class Monitor {
     this.#dispatch({ type: "line_chosen", line });
     this.#dispatch({ type: "log_followed", following: false });
     if (this.#state.log.entries.some(({ seq }) => seq === line)) return;
-    this.#readLog("around", ALL_ENTRIES);
+    this.#readLog("around", { ...ALL_ENTRIES }, line);
   }
 
   /** Point at the newest error of a unit. */
@@ -280,8 +285,8 @@ export class Monitor {
     }
   }
 
-  #readLog(place: LogPlace, query: LogQuery = this.#state.log.query): void {
-    const { selected: taskId, line, log } = this.#state;
+  #readLog(place: LogPlace, query: LogQuery = this.#state.log.query, seq = 0): void {
+    const { selected: taskId, log } = this.#state;
     if (taskId === null) return;
     const range: LogRange = { limit: PAGE_ENTRIES };
     const [first] = log.entries;
@@ -289,7 +294,7 @@ export class Monitor {
     if (place === "older" && first) range.before = first.seq;
     if (place === "newer" && last) range.after = last.seq;
     if (place === "oldest") range.after = 0;
-    if (place === "around" && line !== null) range.before = line + LINES_BEHIND + 1;
+    if (place === "around") range.after = Math.max(0, seq - PAGE_ENTRIES / 2);
     this.#dispatch({ type: "log_asked", place, query });
     void this.#fetchLog(taskId, place, query, range);
   }
@@ -298,7 +303,8 @@ export class Monitor {
     try {
       const entries: LogEntry[] = await this.#api.logs(taskId, query, range);
       const limit = range.limit ?? PAGE_ENTRIES;
-      this.#dispatch({ type: "log_read", taskId, place, query, entries, limit });
+      const after = range.after ?? 0;
+      this.#dispatch({ type: "log_read", taskId, place, query, entries, limit, after });
     } catch (thrown) {
       this.#dispatch({ type: "log_failed", taskId, error: errorBody(thrown) });
     }

@@ -102,6 +102,7 @@ describe("the selected task", () => {
         query: ALL_ENTRIES,
         entries: entries(1, 3),
         limit: 200,
+        after: 0,
       },
       { type: "history_read", taskId: "nightly", runId: "r1", samples: [sample(1)] },
       { type: "plan_failed", taskId: "nightly", error: { code: "c", message: "m", hint: "" } },
@@ -123,6 +124,7 @@ describe("the selected task", () => {
       query: ALL_ENTRIES,
       entries: entries(1, 3),
       limit: 200,
+      after: 0,
     };
     expect(reduce(state, late)).toBe(state);
     expect(state.log.loading).toBe("newest");

@@ -8,11 +8,12 @@ import {
   around,
   emptyLog,
   type LogWindow,
+  sameQuery,
   withFollowing,
   withNewer,
   withNewest,
-  withOldest,
   withOlder,
+  withOldest,
 } from "./log";
 import type {
   ErrorBody,
@@ -76,6 +77,7 @@ export type Event =
       query: LogQuery;
       entries: LogEntry[];
       limit: number;
+      after: number;
     }
   | { type: "log_failed"; taskId: string; error: ErrorBody }
   | { type: "log_followed"; following: boolean }
@@ -281,18 +283,19 @@ function withHistory(state: State, runId: string, past: HistorySample[]): State 
 
 function logAsked(log: LogWindow, place: LogPlace, query: LogQuery): LogWindow {
   const loading = place === "around" || place === "oldest" ? "newest" : place;
-  if (query === log.query) return { ...log, loading, error: null };
+  // What is shown stays until the answer is there, unless something else is asked for.
+  if (sameQuery(query, log.query)) return { ...log, query, loading, error: null };
   // The position in the task's log stays known, whatever part of it is shown.
-  return { ...emptyLog(query), seen: log.seen, loading };
+  return { ...emptyLog(query), first: log.first, seen: log.seen, loading };
 }
 
 function logRead(
   log: LogWindow,
-  { place, entries, limit }: { place: LogPlace; entries: LogEntry[]; limit: number },
+  { place, entries, limit, after }: Extract<Event, { type: "log_read" }>,
 ): LogWindow {
   if (place === "older") return withOlder(log, entries, limit);
   if (place === "newer") return withNewer(log, entries, limit);
-  if (place === "around") return around(log, entries, limit);
+  if (place === "around") return around(log, entries, after, limit);
   if (place === "oldest") return withOldest(log, entries, limit);
   return withNewest(log, entries, limit);
 }

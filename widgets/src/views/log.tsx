@@ -3,9 +3,10 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as format from "../format";
 import { writePlace } from "../links";
-import type { LogWindow } from "../log";
+import { indexOf, isFiltered, type LogWindow, shiftOf, spanOf } from "../log";
 import type { LogEntry } from "../messages";
 import type { Monitor } from "../monitor";
+import { AT_TOP, axisOf, type Scroll, scrolledBy, scrolledTo } from "../scroll_axis";
 import { LEVEL_LOOK } from "../states";
 import { useSize } from "./hooks";
 import { ErrorNotice } from "./notices";
@@ -15,7 +16,10 @@ const OVERSCAN_ROWS = 12;
 // Pages are asked for a little before the reader reaches the end of what is there.
 const NEAR_PX = 240;
 const AT_END_PX = 4;
+// Further away than this, the part that is looked at takes the place of the one that is loaded.
+const FAR_ROWS = 200;
 const SEARCH_DELAY_MS = 250;
+const FOUND_TITLE = "The scroll bar spans what was found so far; more is looked for as you scroll.";
 
 const LEVELS = [
   ["all", "All"],
@@ -31,18 +35,34 @@ export interface LogProps {
 }
 
 export function Log({ monitor, taskId, log, line }: LogProps) {
+  const toStart = useRef(false);
+  const showStart = () => {
+    toStart.current = true;
+    monitor.showStart();
+  };
   const chosen = line === null ? undefined : entryOf(log.entries, line);
   return (
     <section class="sm-log" aria-label="Log">
-      <LogTools monitor={monitor} taskId={taskId} log={log} />
+      <LogTools monitor={monitor} taskId={taskId} log={log} onStart={showStart} />
       {log.error && <ErrorNotice error={log.error} testId="log-error" />}
-      <LogRows monitor={monitor} taskId={taskId} log={log} line={line} />
+      <LogRows
+        monitor={monitor}
+        taskId={taskId}
+        log={log}
+        line={line}
+        toStart={toStart}
+        onStart={showStart}
+      />
       {chosen && <LogDetail monitor={monitor} entry={chosen} />}
     </section>
   );
 }
 
-function LogTools({ monitor, taskId, log }: Omit<LogProps, "line">) {
+interface LogToolsProps extends Omit<LogProps, "line"> {
+  onStart: () => void;
+}
+
+function LogTools({ monitor, taskId, log, onStart }: LogToolsProps) {
   const { level, unit } = log.query;
   return (
     <div class="sm-log-tools">
@@ -74,6 +94,11 @@ function LogTools({ monitor, taskId, log }: Omit<LogProps, "line">) {
         )}
       </div>
       <Search key={taskId} monitor={monitor} />
+      {isFiltered(log.query) && log.entries.length > 0 && (
+        <span class="sm-quiet" data-testid="log-found" title={FOUND_TITLE}>
+          {foundWords(log)}
+        </span>
+      )}
       {log.following && log.atEnd ? (
         <span class="sm-quiet" data-testid="log-following">
           following
@@ -85,7 +110,7 @@ function LogTools({ monitor, taskId, log }: Omit<LogProps, "line">) {
               type="button"
               class="sm-button sm-button-small"
               data-testid="log-first"
-              onClick={() => monitor.showStart()}
+              onClick={onStart}
             >
               first ↑
             </button>
@@ -138,33 +163,49 @@ function Search({ monitor }: { monitor: Monitor }) {
   );
 }
 
-function LogRows({ monitor, taskId, log, line }: LogProps) {
-  const [ref, { height }] = useSize<HTMLDivElement>();
-  const [top, setTop] = useState(0);
-  const lastTop = useRef(0);
-  const shown = useRef<readonly LogEntry[]>([]);
+interface LogRowsProps extends LogProps {
+  /** The first entry was asked for, and is to be brought into sight. */
+  toStart: { current: boolean };
+  onStart: () => void;
+}
+
+function LogRows({ monitor, taskId, log, line, toStart, onStart }: LogRowsProps) {
+  const [ref, { height: view }] = useSize<HTMLDivElement>();
+  const [scroll, setScroll] = useState(AT_TOP);
+  const last = useRef(AT_TOP);
+  const shown = useRef(log);
   const reached = useRef<number | null>(null);
   const { entries, following, atEnd, atStart, loading } = log;
+  const { before, rows } = spanOf(log);
+  const axis = axisOf(rows * ROW_PX, view);
 
-  const scrollTo = (position: number) => {
+  const show = (wanted: Scroll) => {
     const element = ref.current;
     if (!element) return;
-    element.scrollTop = position;
-    lastTop.current = element.scrollTop;
-    setTop(element.scrollTop);
+    if (Math.abs(element.scrollTop - wanted.top) >= 1) element.scrollTop = wanted.top;
+    // The element rounds: what it says is compared with when it is scrolled next.
+    last.current = { top: element.scrollTop, place: wanted.place };
+    setScroll(last.current);
   };
+  const scrollTo = (place: number) => show(scrolledTo(axis, place));
 
   // Keep what is read where it is while rows come and go above it.
   useLayoutEffect(() => {
-    const shift = shiftOf(shown.current, entries);
-    shown.current = entries;
-    if (following) scrollTo(entries.length * ROW_PX);
-    else if (shift !== 0) scrollTo(lastTop.current + shift * ROW_PX);
-  }, [entries, following, height]);
+    const shift = shiftOf(shown.current, log);
+    shown.current = log;
+    if (following) scrollTo(axis.length);
+    else if (toStart.current && atStart) scrollTo(0);
+    else if (shift !== 0 || last.current.place > axis.length - view) {
+      // Not otherwise: the reader may have scrolled already, of which the event is yet to come.
+      const { place } = scrolledBy(axis, last.current, ref.current?.scrollTop ?? 0);
+      scrollTo(place + shift * ROW_PX);
+    }
+    if (atStart || following) toStart.current = false;
+  }, [entries, following, rows, view]);
 
   // Bring a line that is pointed at into view, once.
   useLayoutEffect(() => {
-    if (line === reached.current || height === 0) return;
+    if (line === reached.current || view === 0) return;
     if (line === null) {
       reached.current = null;
       return;
@@ -172,26 +213,46 @@ function LogRows({ monitor, taskId, log, line }: LogProps) {
     const at = indexOf(entries, line);
     if (at < 0) return;
     reached.current = line;
-    const position = at * ROW_PX;
-    if (position >= lastTop.current && position + ROW_PX <= lastTop.current + height) return;
-    scrollTo(position - height / 2);
-  }, [entries, line, height]);
+    const place = (before + at) * ROW_PX;
+    if (place >= last.current.place && place + ROW_PX <= last.current.place + view) return;
+    scrollTo(place - view / 2);
+  }, [entries, line, view]);
 
-  const room = height > 0 && entries.length * ROW_PX <= height;
+  const first = Math.max(0, Math.floor(scroll.place / ROW_PX) - OVERSCAN_ROWS);
+  const end = Math.min(rows, Math.ceil((scroll.place + view) / ROW_PX) + OVERSCAN_ROWS);
+
+  // Load what is in sight, one page at a time; after an error only when the reader moves on.
+  const load = () => {
+    if (view === 0 || loading || entries.length === 0) return;
+    const middle = Math.floor((last.current.place + view / 2) / ROW_PX);
+    const beyond = Math.max(before - middle, middle - before - entries.length);
+    const above = last.current.place - before * ROW_PX;
+    const below = (before + entries.length) * ROW_PX - last.current.place - view;
+    if (beyond > FAR_ROWS) monitor.showAround(log.first + middle);
+    else if (above < NEAR_PX && !following) monitor.loadOlder();
+    else if (below < NEAR_PX) monitor.loadNewer();
+  };
+  useEffect(() => {
+    if (!log.error) load();
+  }, [entries, loading, rows, view, scroll]);
+
+  // Rows that do not fill the box cannot be scrolled: there may be older ones.
+  const room = view > 0 && axis.length <= view;
   useEffect(() => {
     if (room) monitor.loadOlder();
   }, [monitor, room, entries]);
 
   const onScroll = (element: HTMLDivElement) => {
-    const position = element.scrollTop;
-    const rest = element.scrollHeight - element.clientHeight - position;
-    const up = position < lastTop.current - 1;
-    lastTop.current = position;
-    setTop(position);
-    if (following && up && rest > AT_END_PX) monitor.follow(false);
-    if (!following && !up && rest <= AT_END_PX && atEnd) monitor.follow(true);
-    if (position < NEAR_PX) monitor.loadOlder();
-    if (rest < NEAR_PX) monitor.loadNewer();
+    const before = last.current;
+    const now = scrolledBy(axis, before, element.scrollTop);
+    show(now);
+    const rest = axis.length - view - now.place;
+    if (following && now.place < before.place - 1 && rest > AT_END_PX) monitor.follow(false);
+    const wholeEnd = atEnd || !isFiltered(log.query);
+    if (!following && now.place > before.place && rest <= AT_END_PX && wholeEnd) {
+      monitor.follow(true);
+    }
+    if (log.error) load();
   };
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -200,7 +261,7 @@ function LogRows({ monitor, taskId, log, line }: LogProps) {
     if (event.key === "End") monitor.follow(true);
     if (event.key === "Home" && !atStart) {
       event.preventDefault();
-      monitor.showStart();
+      onStart();
     }
     if (step === undefined || entries.length === 0) return;
     event.preventDefault();
@@ -210,8 +271,8 @@ function LogRows({ monitor, taskId, log, line }: LogProps) {
     monitor.chooseLine(entries[next]?.seq ?? null);
   };
 
-  const first = Math.max(0, Math.floor(top / ROW_PX) - OVERSCAN_ROWS);
-  const end = Math.ceil((top + height) / ROW_PX) + OVERSCAN_ROWS;
+  const offset = scroll.place - scroll.top;
+  const drawn = Array.from({ length: Math.max(0, end - first) }, (_, at) => first + at);
   return (
     <div
       ref={ref}
@@ -226,21 +287,35 @@ function LogRows({ monitor, taskId, log, line }: LogProps) {
       onScroll={(event) => onScroll(event.currentTarget)}
       onKeyDown={onKeyDown}
     >
-      <div class="sm-virtual" style={{ height: `${entries.length * ROW_PX}px` }}>
-        {entries.slice(first, end).map((entry, at) => (
-          <LogRow
-            key={entry.seq}
-            entry={entry}
-            top={(first + at) * ROW_PX}
-            chosen={entry.seq === line}
-            href={writePlace({ taskId, line: entry.seq })}
-            onChoose={() => monitor.chooseLine(entry.seq === line ? null : entry.seq)}
-          />
-        ))}
+      <div class="sm-virtual" style={{ height: `${axis.height}px` }}>
+        {drawn.map((row) => {
+          const entry = entries[row - before];
+          const top = row * ROW_PX - offset;
+          if (!entry) return <LogGap key={log.first + row} seq={log.first + row} top={top} />;
+          return (
+            <LogRow
+              key={entry.seq}
+              entry={entry}
+              top={top}
+              chosen={entry.seq === line}
+              href={writePlace({ taskId, line: entry.seq })}
+              onChoose={() => monitor.chooseLine(entry.seq === line ? null : entry.seq)}
+            />
+          );
+        })}
       </div>
       {entries.length === 0 && (
         <p class="sm-quiet sm-pad">{loading || !atStart ? "" : emptyWords(log)}</p>
       )}
+    </div>
+  );
+}
+
+/** A line that is not loaded yet: its number tells where the bar has come. */
+function LogGap({ seq, top }: { seq: number; top: number }) {
+  return (
+    <div class="sm-log-gap" style={{ top: `${top}px` }} aria-hidden="true">
+      {format.count(seq)}
     </div>
   );
 }
@@ -312,24 +387,8 @@ function emptyWords({ query }: LogWindow): string {
   return "Nothing has happened yet. Start writes the first line.";
 }
 
-/** How many rows came (or, negative, went) above what was shown before. */
-export function shiftOf(before: readonly LogEntry[], now: readonly LogEntry[]): number {
-  const [oldFirst] = before;
-  const [newFirst] = now;
-  if (!oldFirst || !newFirst || oldFirst.seq === newFirst.seq) return 0;
-  if (newFirst.seq < oldFirst.seq) return Math.max(0, indexOf(now, oldFirst.seq));
-  return -Math.max(0, indexOf(before, newFirst.seq));
-}
-
-function indexOf(entries: readonly LogEntry[], seq: number): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((entries[middle]?.seq ?? 0) < seq) low = middle + 1;
-    else high = middle;
-  }
-  return entries[low]?.seq === seq ? low : -1;
+function foundWords({ entries, atStart, atEnd }: LogWindow): string {
+  return `${format.count(entries.length)} found${atStart && atEnd ? "" : " so far"}`;
 }
 
 function entryOf(entries: readonly LogEntry[], seq: number): LogEntry | undefined {
