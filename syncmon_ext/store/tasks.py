@@ -19,7 +19,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from syncmon_ext.model.state import ACTIVE, RESUMABLE, State
 from syncmon_ext.model.task import Kind, Task, TaskSpec
@@ -32,6 +31,7 @@ from syncmon_ext.store.schema import (
     task_unit_runtimes,
     tasks,
 )
+from syncmon_ext.store.upsert import upsert
 
 NEWS_CHANNEL: Final = "syncmon_news"  # of PostgreSQL's NOTIFY
 
@@ -118,8 +118,8 @@ def _insert_ignore(connection: Connection, task: Task) -> Any:
         "created_at": now,
         "updated_at": now,
     }
-    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return build(tasks).values(**values).on_conflict_do_nothing(index_elements=["task_id"])
+    insert = upsert(connection.dialect.name, tasks)
+    return insert.values(**values).on_conflict_do_nothing(index_elements=["task_id"])
 
 
 def change_task(connection: Connection, task_id: str, spec: TaskSpec, name: str) -> None:
@@ -196,9 +196,8 @@ def claim_idempotency_key(
     connection: Connection, key: str, task_id: str, run_id: str
 ) -> tuple[str, str]:
     """Tie ``key`` to a run, unless it is tied already; the (task_id, run_id) that it stands for."""
-    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(
-        build(idempotency_keys)
+        upsert(connection.dialect.name, idempotency_keys)
         .values(key=key, task_id=task_id, run_id=run_id, created_at=utc_now())
         .on_conflict_do_nothing(index_elements=["key"])
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Final
-
-import stamina
+from typing import TYPE_CHECKING, Any, Final
 
 from syncmon_ext.model.errors import DatabaseUnavailable, SnapshotLost
+from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync.pool import tell
+
+if TYPE_CHECKING:
+    import stamina
+else:
+    stamina = Deferred("stamina")
 
 # A database that is restarted is back within minutes; one that is gone for longer fails the unit, and
 # the run can be resumed from its checkpoints.
@@ -24,6 +28,17 @@ def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
     Each failed try is told under ``label``. The last error is raised as it is.
     """
+    try:
+        return function(*arguments)
+    except DatabaseUnavailable as error:
+        if not _worth_another_try(error):
+            raise  # the same snapshot will not come back
+        return _again(label, error, function, *arguments)
+
+
+def _again(
+    label: str, first: DatabaseUnavailable, function: Callable[..., Any], *arguments: Any
+) -> Any:
     for attempt in stamina.retry_context(
         on=_worth_another_try,
         attempts=None,
@@ -34,9 +49,11 @@ def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
     ):
         with attempt:
             try:
+                if attempt.num == 1:
+                    raise first  # it has failed already
                 return function(*arguments)
             except SnapshotLost:
-                raise  # the same snapshot will not come back
+                raise
             except DatabaseUnavailable as error:
                 tell(
                     label,

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Delete, Select, Update, delete, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.digest import Digest
 from syncmon_ext.sync.ledger import ledger
@@ -46,7 +46,7 @@ def begun(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Insert:
     Where an older transaction of the same chunk is still open, this waits for its end.
     """
     table = ledger(dialect).checkpoints
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    statement = upsert(dialect, table)
     return statement.values(
         store_id=own.store_id,
         run_id=own.run_id,

@@ -27,8 +27,9 @@ from syncmon_ext.store import runs, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
-from syncmon_ext.sync import consistency, engine_url, jobs
+from syncmon_ext.sync import consistency, engine_url, forking, jobs
 from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.databases import postgresql
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.lease import end_process, this_process
@@ -53,6 +54,9 @@ def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool
         before = runs.run_state(connection, run_id)
     if lease.token != token:
         return 0  # somebody else was faster
+    if "postgresql" in (engine_url.dialect(frozen.source), engine_url.dialect(frozen.target)):
+        postgresql.load()
+    forking.start_server()
     end_process(lease.owner)  # dead to the world, but perhaps only frozen
     with store.write() as connection:
         if not runs.acquire(connection, run_id, token, this_process()):

@@ -17,11 +17,11 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from syncmon_ext.model.errors import FenceLost, TargetBusy
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
@@ -102,7 +102,7 @@ def raised(dialect: str, own: Ownership, units: Sequence[UnitPlan], backend: int
     """Writes the token of ``own`` into the fence rows, which are made when missing; no row of a run
     that has not ended changes."""
     fences, names = ledger(dialect).fences, _listed(dialect, units)
-    insert = postgresql.insert(fences) if dialect == "postgresql" else sqlite.insert(fences)
+    insert = upsert(dialect, fences)
     values = {
         "store_id": literal(own.store_id),
         "task_id": literal(own.task_id),

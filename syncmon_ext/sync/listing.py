@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, FromClause, Text, bindparam, column, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
 
 
 def listed(dialect: str, **columns: Sequence[Any]) -> FromClause:
     """A table ``listed`` of the given columns, each as long as the others: of texts, or of integers."""
     if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import ARRAY
+
         kinds = {name: _kind(values) for name, values in columns.items()}
         arrays = [
             bindparam(None, list(values), type_=ARRAY(kinds[name]))

@@ -13,6 +13,7 @@ import queue
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from multiprocessing.connection import Connection, wait
@@ -90,6 +91,8 @@ def tell(label: str, message: str) -> None:
 class ChildPool(Executor):
     """``size`` slots, each with a child that starts with its first job.
 
+    A job goes to the slot that was the last to end one: where one follows the other, a single child does
+    them all, with what it has opened and compiled.
     ``names`` are the connections that a job may wait for. ``on_notice`` is called in a pool thread.
     """
 
@@ -99,7 +102,11 @@ class ChildPool(Executor):
         self._names = list(names)
         self._on_notice = on_notice
         self._shares = _Shares(size)
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: list[queue.SimpleQueue[_Call | None]] = [
+            queue.SimpleQueue() for _ in range(size)
+        ]
+        self._waiting: deque[_Call] = deque()
+        self._idle = list(reversed(range(size)))
         self._children: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -116,11 +123,15 @@ class ChildPool(Executor):
         """Run ``fn(*args)`` in a child; both must be picklable. Keywords are not supported."""
         if kwargs:
             raise TypeError("jobs take positional arguments only")
-        if self._closed:
-            raise RuntimeError("the pool is closed")
-        future: Future[Any] = Future()
-        self._calls.put(_Call(future, fn, args))
-        return future
+        call = _Call(Future(), fn, args)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            if self._idle:
+                self._calls[self._idle.pop()].put(call)
+            else:
+                self._waiting.append(call)
+        return call.future
 
     def kill(self) -> None:
         """Kill every child now: transactions in flight are rolled back by their databases."""
@@ -146,37 +157,54 @@ class ChildPool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the children after the jobs that were submitted, or at once with ``cancel_futures``."""
-        self._closed = True
+        cancelled: list[_Call] = []
+        with self._lock:
+            self._closed = True
+            if cancel_futures:
+                cancelled = list(self._waiting)
+                self._waiting.clear()
+            while self._idle:
+                self._calls[self._idle.pop()].put(None)
+        for call in cancelled:
+            call.future.cancel()
         if cancel_futures:
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    call = self._calls.get_nowait()
-                    if call is not None:
-                        call.future.cancel()
             self.kill()
-        for _ in self._threads:
-            self._calls.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
 
+    def _rest(self, slot: int) -> None:
+        """Give the slot the next job, or let it be the first to get one."""
+        with self._lock:
+            if self._waiting:
+                self._calls[slot].put(self._waiting.popleft())
+            elif self._closed:
+                self._calls[slot].put(None)
+            else:
+                self._idle.append(slot)
+
     def _serve_slot(self, slot: int) -> None:
         child: Any = None
         pipe: Connection | None = None
-        while (call := self._calls.get()) is not None:
+        while (call := self._calls[slot].get()) is not None:
             if not call.future.set_running_or_notify_cancel():
+                self._rest(slot)
                 continue
             with self._lock:
                 usable = self._children.get(slot) is child
             if child is None or pipe is None or not usable or not child.is_alive():
                 self._bury(child, pipe)
                 child, pipe = self._start(slot)
-            outcome = self._run(pipe, child, call)
+            succeeded, value = self._run(pipe, child, call)
             self._shares.set_waiting(slot, -1)
-            if isinstance(outcome, ChildDied):
+            if isinstance(value, ChildDied):
                 self._bury(child, pipe)
                 child = pipe = None
-                call.future.set_exception(outcome)
+            self._rest(slot)  # before the answer, which the next job may follow
+            if succeeded:
+                call.future.set_result(value)
+            else:
+                call.future.set_exception(value)
         if child is not None and pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.send(None)
@@ -206,7 +234,8 @@ class ChildPool(Executor):
             self._children[slot] = child
         return child, ours
 
-    def _run(self, pipe: Connection, child: Any, call: _Call) -> ChildDied | None:
+    def _run(self, pipe: Connection, child: Any, call: _Call) -> tuple[bool, Any]:
+        """Whether the job succeeded, and its result or error."""
         try:
             pipe.send((call.function, call.arguments))
             while True:
@@ -217,15 +246,11 @@ class ChildPool(Executor):
                 if isinstance(answer, Notice):
                     self._on_notice(answer)
                     continue
-                succeeded, value = answer
-                if succeeded:
-                    call.future.set_result(value)
-                else:
-                    call.future.set_exception(value)
-                return None
+                return answer  # type: ignore[no-any-return]  # as _serve sends it
         except (OSError, EOFError):
             pass
-        return ChildDied(f"a child process ended in the middle of {call.function.__name__}")
+        died = ChildDied(f"a child process ended in the middle of {call.function.__name__}")
+        return False, died
 
 
 def _serve(pipe: Connection, numbers: Any, slot: int, names: list[str]) -> None:

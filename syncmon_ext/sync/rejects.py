@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Delete, Select, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject
+from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync import checkpoint, ranges
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -34,7 +34,7 @@ def written(
 ) -> Insert:
     """Keeps a bad row; one of the same key is replaced."""
     table = ledger(session.dialect).rejects
-    insert = postgresql.insert(table) if session.dialect == "postgresql" else sqlite.insert(table)
+    insert = upsert(session.dialect, table)
     values = {
         "run_id": own.run_id,
         "key_shown": msgspec.json.encode(reject.key).decode(),

@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
-import stamina
 
 from syncmon_ext.model.connection import SecretReference
 from syncmon_ext.model.errors import SyncmonError
@@ -18,9 +17,15 @@ from syncmon_ext.model.log import Level
 from syncmon_ext.model.state import ENDED
 from syncmon_ext.model.webhook import RunFinished, Webhook, check_address
 from syncmon_ext.store import log, runs, tasks
+from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import secrets, url_rules
+
+if TYPE_CHECKING:
+    import stamina
+else:
+    stamina = Deferred("stamina")
 
 TRIES: Final = 4
 TRY_SECONDS: Final = 5.0  # to connect, and again to answer

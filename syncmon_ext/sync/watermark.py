@@ -10,11 +10,11 @@ import hashlib
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync import checkpoint
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.engine_url import masked
@@ -55,7 +55,7 @@ def advance(session: Session, own: Ownership, unit: UnitPlan, window: Window | N
     if window is None or window.high is None:
         return
     table = ledger(session.dialect).watermarks
-    insert = postgresql.insert(table) if session.dialect == "postgresql" else sqlite.insert(table)
+    insert = upsert(session.dialect, table)
     values = {
         "cursor_column": unit.cursor,
         "watermark": checkpoint.encoded(window.high),

@@ -25,11 +25,9 @@ def main() -> int:
         os._exit(0)  # the starter's child: its work is done
     os.setsid()
     gc.disable()  # nothing of what is imported is ever garbage: a tenth of the start is saved
-    from syncmon_ext.sync import forking
     from syncmon_ext.sync.execution import execute
 
     gc.enable()
-    forking.start_server()
     asked_to_end = threading.Event()
 
     def end(_signal: int, _frame: object) -> None:

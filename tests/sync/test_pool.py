@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable
+from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable, SnapshotLost
+from syncmon_ext.sync import attempts
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.phases import waiting_for
 from syncmon_ext.sync.pool import ChildDied, ChildPool, Notice
@@ -37,6 +38,11 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def pid() -> int:
+    return os.getpid()
+
+
+def pid_after(flag: Path) -> int:
+    until(flag.exists)
     return os.getpid()
 
 
@@ -90,6 +96,39 @@ def test_error_that_cannot_be_pickled_is_told_in_words(pool: ChildPool) -> None:
         pool.submit(fail_oddly).result(timeout=20)
 
 
+def test_jobs_that_follow_each_other_are_done_by_one_child(pool: ChildPool) -> None:
+    assert len({pool.submit(pid).result(timeout=20) for _ in range(20)}) == 1
+
+
+def test_jobs_at_the_same_time_have_a_child_each_and_the_others_wait(
+    pool: ChildPool, tmp_path: Path
+) -> None:
+    flags = [tmp_path / str(number) for number in range(5)]
+    jobs = [pool.submit(pid_after, flag) for flag in flags]
+    until(lambda: sum(job.running() for job in jobs) == 2)
+    for flag in flags:
+        flag.touch()
+    assert len({job.result(timeout=20) for job in jobs}) == 2
+
+
+def test_closed_pool_ends_what_was_submitted_and_takes_no_more() -> None:
+    pool = ChildPool(1, ["flights"], notices.append)
+    jobs = [pool.submit(pid) for _ in range(3)]
+    pool.shutdown()
+    assert len({job.result(timeout=0) for job in jobs}) == 1
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.submit(pid)
+
+
+def test_jobs_that_wait_are_cancelled_with_the_pool() -> None:
+    pool = ChildPool(1, ["flights"], notices.append)
+    first, second = pool.submit(hang_in, "flights"), pool.submit(pid)
+    until(lambda: bool(pool.waits()))
+    pool.shutdown(cancel_futures=True)
+    assert isinstance(first.exception(), ChildDied)
+    assert second.cancelled()
+
+
 def test_death_of_a_child_fails_its_job_and_the_next_gets_a_new_child(pool: ChildPool) -> None:
     first = pool.submit(pid).result(timeout=20)
     with pytest.raises(ChildDied):
@@ -119,6 +158,41 @@ def test_lost_database_is_tried_again_with_a_notice_and_a_visible_wait(
     assert "does not answer" in notices[0].message
     flag.touch()
     assert job.result(timeout=30) == "answered"
+
+
+def test_each_try_is_counted_and_none_is_made_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    calls: list[int] = []
+    monkeypatch.setattr(attempts, "tell", lambda _label, message: told.append(message))
+    monkeypatch.setattr(attempts, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(attempts, "JITTER_SECONDS", 0.0)
+
+    def third_time_lucky(value: str) -> str:
+        calls.append(len(calls))
+        if len(calls) < 3:
+            raise DatabaseUnavailable(f"warehouse is away {len(calls)}")
+        return value
+
+    assert attempted("flights", third_time_lucky, "copied") == "copied"
+    assert len(calls) == 3
+    assert [message.split(";")[0] for message in told] == [
+        "try 1 failed: warehouse is away 1",
+        "try 2 failed: warehouse is away 2",
+    ]
+
+
+def test_a_snapshot_that_is_lost_is_not_tried_again() -> None:
+    calls: list[int] = []
+
+    def lost() -> None:
+        calls.append(1)
+        raise SnapshotLost("the snapshot is gone")
+
+    with pytest.raises(SnapshotLost):
+        attempted("flights", lost)
+    assert len(calls) == 1
 
 
 def test_rates_bound_a_running_job_and_change_while_it_runs(pool: ChildPool) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from sqlalchemy import Executable
-from sqlalchemy.dialects.postgresql import psycopg as sqlalchemy_psycopg
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import (
@@ -21,10 +20,16 @@ from syncmon_ext.model.errors import (
     SnapshotLost,
     SyncmonError,
 )
+from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync import inherited, phases, refusals, secrets, url_rules
 from syncmon_ext.sync.databases.base import Row
 from syncmon_ext.sync.databases.compiling import Compiler
 from syncmon_ext.sync.engine_url import parsed
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = Deferred("psycopg")
 
 CONNECT_SECONDS: Final = 10
 # A value's text is read back the same only with these; names are always written with their schema.
@@ -52,9 +57,6 @@ _KEEPALIVES: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds that sent data may stay unacknowledged
 }
-_compile = Compiler(sqlalchemy_psycopg.PGDialect_psycopg())  # type: ignore[no-untyped-call]
-_IDLE: Final = psycopg.pq.TransactionStatus.IDLE
-_WITHIN: Final = (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
 
 # Classes and codes worth another try (PostgreSQL, appendix A).
 _UNAVAILABLE: Final = re.compile(r"08...|57P0[1-5]|53300|57014|55P03|25P0[34]|58030")
@@ -179,7 +181,7 @@ class PostgresSession:
         try:
             yield
         except BaseException:
-            if self._open is not None and self._open.info.transaction_status in _WITHIN:
+            if self._open is not None and self._open.info.transaction_status in _within():
                 self.change("ROLLBACK TO SAVEPOINT syncmon_part")
                 self.change("RELEASE SAVEPOINT syncmon_part")
             raise
@@ -219,7 +221,7 @@ class PostgresSession:
         if self._open is None or self._open.closed:
             return
         try:
-            if self._open.info.transaction_status != _IDLE:
+            if self._open.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 self._open.rollback()
         except psycopg.Error:
             self._broken = True
@@ -306,5 +308,22 @@ def _reason(text: str, state: str) -> str:
 
 
 def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
-    compiled, values = _compile(statement)
+    compiled, values = _compiler()(statement)
     return str(compiled).encode(), values
+
+
+@cache
+def _compiler() -> Compiler:
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    return Compiler(PGDialect_psycopg())  # type: ignore[no-untyped-call]
+
+
+def _within() -> tuple[psycopg.pq.TransactionStatus, ...]:
+    return (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
+
+
+def load() -> None:
+    """Import what connections need, before a fork: the children then have it."""
+    _compiler()
+    _within()

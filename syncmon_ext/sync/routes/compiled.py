@@ -8,9 +8,8 @@ from __future__ import annotations
 import array
 import os
 import sqlite3
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-
-import psycopg
 
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import types
@@ -33,27 +32,21 @@ _LIMITED: Final = {"text": b"l", "char": b"c", "numeric": b"s"}  # checks with a
 _LANDING: Final = (types.INTEGER, types.REAL, types.TEXT, types.BLOB, types.BOOLEAN)
 
 
-def _found() -> tuple[Any, bool, bool]:
-    """The loops, and whether they know SQLite and libpq."""
+def _found() -> tuple[Any, bool]:
+    """The loops, and whether they know SQLite."""
     if os.environ.get(SWITCH) == "0":
-        return None, False, False
+        return None, False
     try:
         from syncmon_ext.sync.routes import _copy as loops
     except ImportError:
-        return None, False, False
+        return None, False
     import _sqlite3
 
     # Where the module is part of the interpreter, so is SQLite.
-    sqlite = loops.use_sqlite(getattr(_sqlite3, "__file__", None), sqlite3.OperationalError)
-    libpq = False
-    if psycopg.pq.__impl__ != "python":
-        module = "psycopg_binary" if psycopg.pq.__impl__ == "binary" else "psycopg_c"
-        path = getattr(__import__(f"{module}._psycopg")._psycopg, "__file__", None)
-        libpq = path is not None and loops.use_libpq(path)
-    return loops, sqlite, libpq
+    return loops, loops.use_sqlite(getattr(_sqlite3, "__file__", None), sqlite3.OperationalError)
 
 
-_loops, _knows_sqlite, _knows_libpq = _found()
+_loops, _knows_sqlite = _found()
 
 
 def for_sqlite() -> Loops | None:  # type: ignore[valid-type]
@@ -63,7 +56,18 @@ def for_sqlite() -> Loops | None:  # type: ignore[valid-type]
 
 def for_postgresql() -> Loops | None:  # type: ignore[valid-type]
     """The loops where they can work on psycopg's connections."""
-    return _loops if _knows_libpq else None
+    return _loops if _knows_libpq() else None
+
+
+@cache
+def _knows_libpq() -> bool:
+    import psycopg  # nobody else needs it who copies between files
+
+    if _loops is None or psycopg.pq.__impl__ == "python":
+        return False
+    module = "psycopg_binary" if psycopg.pq.__impl__ == "binary" else "psycopg_c"
+    path = getattr(__import__(f"{module}._psycopg")._psycopg, "__file__", None)
+    return path is not None and bool(_loops.use_libpq(path))
 
 
 def handle(session: SqliteSession) -> int | None:

@@ -7,19 +7,23 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
-
-import psycopg
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync import ranges
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER
 from syncmon_ext.sync.quoting import columns, relation
 from syncmon_ext.sync.routes import compiled
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = Deferred("psycopg")
 
 BROKEN: Final = -1  # the states of the compiled loop
 WAIT: Final = 1

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, Final
-
-from psycopg import copy as psycopg_copy
+from typing import TYPE_CHECKING, Any, Final
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
@@ -27,6 +25,9 @@ from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.sqlite_source import Selection, selection
 from syncmon_ext.sync.storage_checks import Checks
 
+if TYPE_CHECKING:
+    import psycopg
+
 BATCH_ROWS: Final = 5_000  # between two looks at the pace; rows are never held
 SAMPLE_EVERY: Final = 16  # reads whose time is taken: each costs as much as a small row
 BATCH_BYTES: Final = 131_072  # of rows that are joined; the driver sends as much in one call
@@ -38,22 +39,6 @@ _longer: dict[str, int] = {}
 
 class Misfit(Exception):
     """A value is not as plain as the compiled loop has them: the chunk goes the longer way."""
-
-
-class CountingWriter(psycopg_copy.LibpqWriter):
-    """Counts what goes to the server, and the time it takes to hand it over."""
-
-    def __init__(self, cursor: Any) -> None:
-        super().__init__(cursor)
-        self.bytes = 0
-        self.seconds = 0.0
-
-    def write(self, data: Any) -> None:
-        """Send a buffer."""
-        started = time.perf_counter()
-        super().write(data)
-        self.seconds += time.perf_counter() - started
-        self.bytes += len(data)
 
 
 @contextmanager
@@ -153,6 +138,10 @@ def _checked(
     statement: str,
 ) -> Landed:
     """Row by row, each value behind its check; the one that fails is named."""
+    from syncmon_ext.sync.routes.counting import (
+        CountingWriter,
+    )  # with the driver, which is there now
+
     checks = Checks(source, unit)
     select = f"SELECT {checks.selected()} FROM {chosen.clause}"
     pacer = throttle.Pacer()
@@ -192,7 +181,7 @@ def _checked(
     )
 
 
-def _write(rows: Any, copy: psycopg_copy.Copy, limit: int) -> tuple[int, float]:
+def _write(rows: Any, copy: psycopg.Copy, limit: int) -> tuple[int, float]:
     """Write up to ``limit`` rows; gives their number and the time of the reads that were sampled."""
     count, seconds, clock = 0, 0.0, time.perf_counter
     write = copy.write_row
