@@ -25,6 +25,7 @@ from syncmon_ext.api.routes import ROUTES, api_handlers
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.page.handler import page_handlers
 from syncmon_ext.services.configuration import default_store_url
+from syncmon_ext.services.ebb import Ebb
 from syncmon_ext.services.holds import HoldMonitor
 from syncmon_ext.services.lifecycle import SCHEMA_ID, SCHEMA_PATH, events
 from syncmon_ext.services.metrics import Metrics
@@ -130,6 +131,7 @@ class SyncmonApp(ExtensionApp):
         )
         self._stopping = threading.Event()
         self._monitor = HoldMonitor()
+        self._ebb = Ebb(self._clients)
         self._nothing_seen = Numbers(seen_at=time.monotonic())
         self._metrics = Metrics(self._numbers, self._clients, lambda: self._monitor.holds)
         self.settings[SERVICES] = self._lazy
@@ -179,6 +181,7 @@ class SyncmonApp(ExtensionApp):
     def _look(self, tell: Callable[[Iterable[Announcement]], None]) -> None:
         services = self._lazy.get()
         services.supervisor.check()
+        self._ebb.look()
         tell(services.observer.look())
         active = services.observer.numbers.is_active
         if self.hold_off_culling and active and self.serverapp is not None:
