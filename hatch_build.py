@@ -22,6 +22,7 @@ FRONT_END = ROOT / "widgets"
 HUB = ROOT / "tests" / "browser" / "hub"  # a JupyterHub's proxy, for the tests
 PAGE_SCRIPT = ROOT / "syncmon_ext" / "page" / "static" / "page.js"
 LOOPS = ROOT / "syncmon_ext" / "sync" / "routes" / "_copy.c"
+LOOPS_PARTS = [LOOPS, LOOPS.with_name("_forward.c")]
 LOOPS_TAG = "cp311-abi3"  # as the source asks for: one file for this Python and all later ones
 
 
@@ -82,7 +83,8 @@ def build_loops() -> bool:
     if os.name != "posix" or os.environ.get("SYNCMON_COMPILED") == "0":
         return False
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    command += ["-O2", "-fPIC", f"-I{sysconfig.get_path('include')}", str(LOOPS), "-o", str(built)]
+    command += ["-O2", "-fPIC", f"-I{sysconfig.get_path('include')}"]
+    command += [*map(str, LOOPS_PARTS), "-o", str(built)]
     if sys.platform == "darwin":
         command += ["-bundle", "-undefined", "dynamic_lookup"]
     else:

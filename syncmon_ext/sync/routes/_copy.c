@@ -6,9 +6,7 @@
  * What is not plain is refused here ("misfit") and done by the Python of the routes.
  */
 #define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
+#include "_forward.h"
 #include <dlfcn.h>
 #include <locale.h>
 #include <math.h>
@@ -62,6 +60,8 @@ static struct {
     int (*consumeInput)(PGconn *);
     void (*freemem)(void *);
     char *(*errorMessage)(const PGconn *);
+    int (*sslInUse)(PGconn *);
+    int (*gssEncInUse)(PGconn *);
 } pq;
 
 static locale_t plain; /* numbers with a point, whatever the process speaks */
@@ -129,8 +129,20 @@ static PyObject *use_libpq(PyObject *self, PyObject *args)
     if ((*(void **)&pq.name = found(library, "PQ", symbol)) == NULL) Py_RETURN_FALSE
     FIND(getCopyData, "getCopyData"); FIND(consumeInput, "consumeInput");
     FIND(freemem, "freemem"); FIND(errorMessage, "errorMessage");
+    FIND(sslInUse, "sslInUse"); FIND(gssEncInUse, "gssEncInUse");
 #undef FIND
     Py_RETURN_TRUE;
+}
+
+/* is_plain(PGconn) -> bool: what passes its socket is the protocol itself, not encrypted */
+static PyObject *is_plain(PyObject *self, PyObject *address)
+{
+    (void)self;
+    unsigned long long pointer = PyLong_AsUnsignedLongLong(address);
+    if (PyErr_Occurred())
+        return NULL;
+    PGconn *connection = (PGconn *)(uintptr_t)pointer;
+    return PyBool_FromLong(!pq.sslInUse(connection) && !pq.gssEncInUse(connection));
 }
 
 /* -- a buffer that grows ------------------------------------------------------------------------ */
@@ -814,6 +826,9 @@ static PyMethodDef methods[] = {
     {"use_sqlite", use_sqlite, METH_VARARGS, "Look SQLite's functions up; True where all are there."},
     {"use_libpq", use_libpq, METH_VARARGS, "Look libpq's functions up; True where all are there."},
     {"rest", new_rest, METH_NOARGS, "What is left of a row of a COPY that is taken in parts."},
+    {"is_plain", is_plain, METH_O, "Whether a connection is not encrypted."},
+    {"forwarding", new_forward, METH_VARARGS, "What a COPY to a COPY has under way."},
+    {"forward", forward, METH_VARARGS, "Pass on what has arrived of a COPY."},
     {"take", take, METH_VARARGS, "What has arrived of a COPY."},
     {"prepare", prepare, METH_VARARGS, "A statement of SQLite with its values bound."},
     {"end", end, METH_O, "End a statement of SQLite."},

@@ -8,6 +8,21 @@ def use_sqlite(path: str | None, error: type[Exception], /) -> bool:
 def use_libpq(path: str, /) -> bool:
     """Look libpq's functions up in the library that is loaded; True where all are there."""
 
+def is_plain(connection: int, /) -> bool:
+    """Whether what passes the connection's socket is not encrypted."""
+
+def forwarding(source: int, target: int, /) -> object:
+    """What ``forward`` has under way between two sockets: a COPY … TO STDOUT was sent to the one, to the
+    other may be written what a COPY … FROM STDIN takes."""
+
+def forward(
+    way: object, rows: int, size: int, seconds: float, /
+) -> tuple[int, int, float, float, int]:
+    """Pass on about so many rows or bytes, or for so long: (rows, bytes, seconds spent waiting for the
+    source, for the target, state); state 0 = more may be there, 1 = wait for the source, 2 = the rows of
+    the source have ended, 3 = wait for the target in the middle of a message, 4 = the target has ended the
+    COPY. The results are then libpq's to read."""
+
 def take(connection: int, rows: int, size: int, /) -> tuple[Any, int, int]:
     """What has arrived of a COPY: (data, rows, state); state -1 = error, its text in place of data,
     0 = more may be there, 1 = wait for the server, 2 = the COPY has ended."""

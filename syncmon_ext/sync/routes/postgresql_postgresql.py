@@ -15,6 +15,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.routes import forwarding
 from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.postgresql_source import copy_statement, copying, reading
 
@@ -86,10 +87,12 @@ def _copied(
     options = " (FORMAT binary)" if passes_binary(unit) else ""
     names = columns(column.name for column in unit.copied)
     into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN{options}"
+    select = copy_statement(source, unit, chunk, options)
+    if (loops := forwarding.loops(source, target)) is not None:
+        return forwarding.forwarded(loops, source, target, select, into)
     pacer = throttle.Pacer()
     clock = time.perf_counter
     target_seconds = slept = 0.0
-    select = copy_statement(source, unit, chunk, options)
     started = clock()
     with target.raw.cursor() as back:
         with (
