@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,19 +81,6 @@ def test_keys_of_postgresql(
     source.run(f"CREATE TABLE t ({columns})")
     source.insert("t", values)
     check_union(source, target, "t", size)
-
-
-def test_case_insensitive_collation_of_postgresql(database: Maker) -> None:
-    source, target = database("postgresql"), database("postgresql")
-    make = "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
-    try:
-        source.run(make)
-    except psycopg.errors.FeatureNotSupported:
-        pytest.skip("this build of PostgreSQL has no ICU, and so no such collation")
-    source.run("CREATE TABLE t (k text COLLATE ci PRIMARY KEY, v int)")
-    target.run(make)
-    source.insert("t", [(word, n) for n, word in enumerate(["b", "A", "C", "d", "É", "e"])])
-    check_union(source, target, "t", 2)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
