@@ -33,6 +33,10 @@ _WIDER: Final = (
     "correct the value, leave the row out with where, or give the target's column a type that holds "
     "it; max_rejects keeps such rows apart"
 )
+_WIDE: Final = (
+    "PostgreSQL keeps a row within a page of 8 KiB, of a long value at least a pointer of 18 bytes: copy "
+    "fewer columns with columns = [...], or leave the row out with where"
+)
 _OTHER: Final = "mend what the server names, then start the task again: it goes on where it was"
 _POSTGRESQL: Final = {
     "23502": _NULL,
@@ -70,6 +74,8 @@ def postgresql_hint(state: str, text: str, *, column: str = "", constraint: str 
     """What to do about an error of PostgreSQL with this SQLSTATE."""
     if state == "23503":
         hint = _CHILDREN if text.startswith("update or delete") else _PARENT
+    elif state == "54000" and text.startswith("row is too big"):
+        hint = _WIDE
     elif state[:2] == "22":
         hint = _WIDER
     else:

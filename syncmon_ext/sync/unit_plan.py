@@ -9,7 +9,7 @@ import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
 from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
-from syncmon_ext.sync import columns, cursors, filters, keys, merging
+from syncmon_ext.sync import columns, cursors, filters, keys, merging, widths
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.merging import MergeKey
 from syncmon_ext.sync.near_names import offered
@@ -92,6 +92,7 @@ def planned(
     ]
     swap, swap_reason = _swap(spec, place, plans, errors, warnings)
     errors += _place_errors(place)
+    errors += widths.problems(place.dialect, shape.name, len(plans))
     if session.dialect == "sqlite" and table.schema not in (None, "main"):
         errors.append(f"schema = {table.schema!r}: SQLite has no schemas; leave it out")
     if not any(column.generated is None for column in plans) and not errors:
