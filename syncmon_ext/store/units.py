@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from itertools import islice
+from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
@@ -17,6 +18,7 @@ _NAMES = UnitRuntime.__struct_fields__
 _FIELDS = [task_unit_runtimes.c[name] for name in _NAMES]
 _STATES = {str(state): state for state in UnitState}
 _encode = msgspec.json.Encoder().encode
+SAVED_AT_ONCE: Final = 500  # units of a statement: the parameters of 10,000 take 100 MiB
 
 
 def pending_unit(unit_id: str, table: str, target_table: str) -> UnitRuntime:
@@ -129,24 +131,23 @@ def save_units(
     connection: Connection, task_id: str, run_id: str, units: Iterable[UnitRuntime]
 ) -> None:
     """Write the units as they are now, under the task's next revision."""
-    changed = list(units)
     revision = bump(connection, task_id)
-    if not changed:
-        return
-    connection.execute(
-        _UPDATE,
-        [
-            {
-                "b_run_id": run_id,
-                "b_unit_id": unit.unit_id,
-                "v_revision": revision,
-                "v_encoded": _encode(unit),
-                "v_encoded_revision": revision,
-                **{f"v_{k}": v for k, v in msgspec.structs.asdict(unit).items()},
-            }
-            for unit in changed
-        ],
-    )
+    left = iter(units)
+    while changed := list(islice(left, SAVED_AT_ONCE)):
+        connection.execute(
+            _UPDATE,
+            [
+                {
+                    "b_run_id": run_id,
+                    "b_unit_id": unit.unit_id,
+                    "v_revision": revision,
+                    "v_encoded": _encode(unit),
+                    "v_encoded_revision": revision,
+                    **{f"v_{k}": v for k, v in msgspec.structs.asdict(unit).items()},
+                }
+                for unit in changed
+            ],
+        )
 
 
 def set_unfinished(connection: Connection, task_id: str, run_id: str, state: UnitState) -> None:

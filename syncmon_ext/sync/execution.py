@@ -28,7 +28,6 @@ from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import consistency, engine_url, forking, jobs
-from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.databases import postgresql
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
@@ -286,9 +285,7 @@ class Execution:
 
     def _forget(self, plans: list[UnitPlan]) -> None:
         """The end is recorded: clear the target. Where it fails, the supervisor sends another."""
-        job = self._pool.submit(
-            attempted, "forget", jobs.forget, self._frozen.target, self._own, plans
-        )
+        job = self._scheduler.submit("forget", jobs.forget, self._frozen.target, self._own, plans)
         wait([job], timeout=FORGET_SECONDS)
         if job.done() and job.exception() is None:
             self._unhold()
@@ -365,9 +362,7 @@ class Execution:
             self._unhold()
 
     def _discard(self, plans: list[UnitPlan]) -> list[Discarded]:
-        future = self._pool.submit(
-            attempted, "stop", jobs.discard, self._frozen.target, self._own, plans
-        )
+        future = self._scheduler.submit("stop", jobs.discard, self._frozen.target, self._own, plans)
         while not future.done():
             if self._must_end() or self._recorder.fenced:
                 self._pool.kill()

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.plan import ForeignKeyPlan, Plan, UnitPlan
+from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, Plan, UnitPlan
 from syncmon_ext.model.task import TableSpec, TaskSpec
 from syncmon_ext.sync import (
     consistency,
@@ -69,7 +69,7 @@ def _planned(
         units = missing_types.checked(target, units)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(units, overlap.found(source, units) if one_database else {})
-    units = _depending(units, shapes, places)
+    units = _sharing_columns(_depending(units, shapes, places))
     return Plan(
         task_id=task_id,
         consistency=consistency.planned(source.dialect, spec.consistency),
@@ -141,6 +141,17 @@ def _name(unit: UnitPlan, *, source: bool) -> tuple[str, str]:
         else (unit.target_schema, unit.target_table)
     )
     return (schema or "", table if schema else table.lower())
+
+
+def _sharing_columns(units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """The units with one object for all columns that are alike: thousands of tables have few kinds."""
+    known: dict[ColumnPlan, ColumnPlan] = {}
+    return [
+        msgspec.structs.replace(
+            unit, columns=[known.setdefault(column, column) for column in unit.columns]
+        )
+        for unit in units
+    ]
 
 
 def _collisions(units: Sequence[UnitPlan], read: dict[str, str]) -> list[UnitPlan]:

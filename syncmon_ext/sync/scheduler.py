@@ -33,6 +33,7 @@ BEAT_SECONDS: Final = 0.1
 # For the chunks in flight to commit, on pause and stop: hearing of it, cancelling, recording and showing
 # take some tenths each, and a person sees "paused" in less than 2 s.
 GRACE_SECONDS: Final = 1.0
+MANY_TABLES: Final = 500  # a job over more of them leaves a child that is larger than a new one
 WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
 
 
@@ -85,9 +86,15 @@ class Scheduler:
         ):
             raise Interrupted
 
+    def submit(self, label: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Begin a job over the whole task; where its tables are many, its child ends with it."""
+        many = len(self.spec.tables) > MANY_TABLES
+        submit = self._pool.submit_last if many else self._pool.submit
+        return submit(attempted, label, function, *arguments)
+
     def call(self, label: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run one job and wait for it, obeying commands meanwhile."""
-        future = self._pool.submit(attempted, label, function, *arguments)
+        """Run one job over the whole task and wait for it, obeying commands meanwhile."""
+        future = self.submit(label, function, *arguments)
         while not future.done():
             self.obey()
             wait([future], timeout=BEAT_SECONDS)

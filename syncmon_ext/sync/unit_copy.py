@@ -37,6 +37,26 @@ def gaps(mark: UnitMark) -> list[Gap]:
 class UnitCopy:
     """The scheduler's memory of one unit."""
 
+    __slots__ = (
+        "_before",
+        "_uncounted",
+        "alone",
+        "at_once",
+        "busy",
+        "chunk_rate",
+        "gaps",
+        "in_batch",
+        "in_flight",
+        "indexed",
+        "pace",
+        "plan",
+        "prepared",
+        "ready",
+        "repairs",
+        "runtime",
+        "swapped",
+    )
+
     def __init__(self, plan: UnitPlan, runtime: UnitRuntime) -> None:
         self.plan = plan
         self.runtime = runtime

@@ -129,6 +129,15 @@ def test_jobs_that_wait_are_cancelled_with_the_pool() -> None:
     assert second.cancelled()
 
 
+def test_last_job_of_a_child_takes_its_memory_along(pool: ChildPool) -> None:
+    last = pool.submit_last(pid).result(timeout=20)
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(last) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not psutil.pid_exists(last)
+    assert pool.submit(pid).result(timeout=20) != last
+
+
 def test_death_of_a_child_fails_its_job_and_the_next_gets_a_new_child(pool: ChildPool) -> None:
     first = pool.submit(pid).result(timeout=20)
     with pytest.raises(ChildDied):
