@@ -93,6 +93,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     where: dict[str, Any] = {}
     rows_total: int | None
     rows_total_is_estimate: bool
+    large_values: bool = False  # set while it is copied: its chunks run one at a time, and alone
     width_bytes: float | None = None  # of an average row, where the source's statistics tell
     depends_on: list[str] = []  # unit ids whose rows must be in place first (foreign keys)
     tied_to: list[str] = []  # unit ids that must swap in one transaction with it

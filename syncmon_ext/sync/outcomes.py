@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any, Final
 
+import msgspec
+
 from syncmon_ext.model import words
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.errors import DatabaseUnavailable, FenceLost, SnapshotLost, SyncmonError
@@ -18,6 +20,7 @@ from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.pool import ChildDied
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.results import BatchResult, SwapResult, UnitMark
+from syncmon_ext.sync.solitary import RunAlone
 from syncmon_ext.sync.throttle import ChunkTooLarge
 from syncmon_ext.sync.unit_copy import UnitCopy
 
@@ -54,6 +57,10 @@ class Outcomes:
         except ChunkTooLarge:
             if chunk is not None:
                 copy.gaps.appendleft((chunk.low, chunk.high))
+        except RunAlone:
+            copy.plan = msgspec.structs.replace(copy.plan, large_values=True)
+            if chunk is not None:
+                copy.ready.appendleft(chunk)
         except SnapshotLost:
             self.snapshot_lost = True
             if chunk is not None:

@@ -139,6 +139,7 @@ def _one_row(unit: UnitPlan, key: KeyValue) -> UnitPlan:
         direct=False,
         swap="merge" if unit.merge_key else "move",
         max_rejects=0,
+        large_values=True,  # it is alone as it is
     )
 
 

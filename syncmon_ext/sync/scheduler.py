@@ -64,6 +64,7 @@ class Scheduler:
         self._left: deque[UnitCopy] = deque()  # from the first one on that has not ended
         self._handlers: dict[Future[Any], Callable[[Future[Any]], None]] = {}
         self._outcomes = Outcomes(recorder, gauge)
+        self._solitary = False  # the chunk in flight runs alone
         self.snapshot: str | None = None
         self.renew_snapshot: Callable[[], str | None] = lambda: None
 
@@ -170,6 +171,7 @@ class Scheduler:
             self._collect(BEAT_SECONDS)
         self._pool.kill()
         self._handlers.clear()
+        self._solitary = False
 
     def mark_unfinished(self, state: UnitState) -> None:
         """Show the units that have not ended in ``state``."""
@@ -182,7 +184,7 @@ class Scheduler:
     # -- what to do next ---------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        limit = self._gauge.slots
+        limit = 1 if self._solitary else self._gauge.slots
         most = self._batch_rows()
         active = 0
         for copy in self._left:
@@ -203,6 +205,11 @@ class Scheduler:
             if copy.prepared and not copy.busy and copy.gaps and self._wants_walk(copy):
                 self._walk(copy)
             while copy.ready and self._gauge.in_flight < limit:
+                if copy.plan.large_values:
+                    if not self._gauge.in_flight:
+                        self._solitary = True
+                        self._copy(copy, copy.ready.popleft())
+                    return  # nothing else begins until what is in flight has ended
                 self._copy(copy, copy.ready.popleft())
             if copy.copied:
                 active -= 1  # it waits for others, or is put in place: a slot is free for the next
@@ -328,6 +335,7 @@ class Scheduler:
 
     def _copied(self, copy: UnitCopy, chunk: Chunk, future: Future[Any]) -> None:
         copy.in_flight.remove(chunk)
+        self._solitary = False
         self._gauge.in_flight -= 1
         self._outcomes.copied(copy, chunk, future)
 

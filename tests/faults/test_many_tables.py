@@ -6,35 +6,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from syncmon_ext.model.state import State
-from syncmon_ext.sync.lease import process_of
 from tests.faults.harness import Rig, Side, side
+from tests.faults.memory import peak_mib
 
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 TABLES = 10_000 if LONG else 150
 ROWS = 3
 PEAK_MIB = 300  # of the worker with its children, the plans of all tables among it
-
-
-def peak_mib(it: Rig, peak: float) -> float:
-    """The memory of the worker's processes now, or ``peak``: the sum of their proportional sets (PSS), in
-    which a page that forks share is counted once."""
-    owner = it.owner()
-    worker = process_of(owner) if owner is not None else None
-    if worker is None:
-        return peak
-    used = 0
-    with suppress(psutil.Error):
-        for process in (worker, *worker.children(recursive=True)):
-            with suppress(psutil.Error):
-                used += process.memory_full_info().pss
-    return max(peak, used / 2**20)
 
 
 def content(of: Side, names: list[str]) -> dict[str, list[str]]:

@@ -7,10 +7,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from syncmon_ext.sync import jobs
-from syncmon_ext.sync.routes import big_values
+from syncmon_ext.sync.routes import big_values, postgresql_postgresql, sqlite_postgresql
+from syncmon_ext.sync.solitary import RunAlone
 from tests.sync.copying import Copy
 from tests.sync.databases import Maker
 
@@ -65,6 +67,37 @@ def test_memory_is_bounded_by_a_value(
         assert peak < TIMES * VALUE + BESIDE, f"{peak // MIB} MiB"
         copy.swap(unit)
     assert target.query(f"SELECT count(*) FROM t WHERE length(v) = {VALUE}") == [(ROWS,)]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "route", "binary"),
+    [
+        ("sqlite", sqlite_postgresql, "BLOB"),
+        ("postgresql", postgresql_postgresql, "bytea"),
+    ],
+)
+def test_chunk_of_large_values_is_copied_only_where_it_is_alone(
+    database: Maker, monkeypatch: pytest.MonkeyPatch, dialect: str, route: Any, binary: str
+) -> None:
+    monkeypatch.setattr(route, "LARGE_BYTES", 1_000)
+    source, target = database(dialect), database("postgresql")
+    source.run(f"CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, a TEXT, b {binary})")
+    if dialect == "postgresql":
+        source.run("ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE EXTERNAL")
+    rows = [(1, "ä" * 500, b"x"), (2, "ä" * 501, b"x"), (3, "", bytes(2_001)), (4, None, None)]
+    source.insert("t", rows)
+    copy = Copy(source, target, tables=["t"])
+    with copy.claimed():
+        unit = copy.units[0]
+        chunks = list(copy.chunks(unit, copy.prepare(unit), 1))
+        assert [copy.copy(unit, chunk).rows for chunk in (chunks[0], chunks[3])] == [1, 1]
+        for chunk in chunks[1:3]:
+            with pytest.raises(RunAlone):
+                copy.copy(unit, chunk)
+            alone = msgspec.structs.replace(unit, large_values=True)
+            assert copy.copy(alone, chunk).rows == 1
+        copy.swap(unit)
+    assert sorted(target.query("SELECT * FROM t"), key=lambda row: row[0]) == rows
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident, relation
 from syncmon_ext.sync.reflect.sqlite import affinity
+from syncmon_ext.sync.routes.postgresql_source import MOST_COMPRESSED, kept_elsewhere
 
 BIG_BYTES: Final = 8 << 20  # from here on a value goes in slices
 SLICE_BYTES: Final = 2 << 20
-# A table whose big values, if any, are kept elsewhere in so few bytes has none: no compression of
-# PostgreSQL makes a 256th of a value.
-LEAST_KEPT: Final = BIG_BYTES // 256
+# A table whose big values, if any, are kept elsewhere in fewer bytes has none.
+LEAST_KEPT: Final = BIG_BYTES // MOST_COMPRESSED
 _SOURCES: Final = {"bytea": types.BLOB, "text": types.TEXT, "character varying": types.TEXT}
 _AFFINITIES: Final = {types.BLOB: ("BLOB",), types.TEXT: ("TEXT", "BLOB")}
 _ROOM: Final = {types.BLOB: "zeroblob(?)", types.TEXT: "CAST(zeroblob(?) AS TEXT)"}
@@ -53,7 +53,7 @@ def found(
         for column in unit.copied
         if _can_be_sliced(column) and (texts or column.check == types.BLOB)
     ]
-    if not sliced or not _keeps_values_elsewhere(source, unit):
+    if not sliced or kept_elsewhere(source, unit) < LEAST_KEPT:
         return None
     sliced = [column for column in sliced if column.name in _writable(target, table)]
     if not sliced:
@@ -95,18 +95,6 @@ def _can_be_sliced(column: ColumnPlan) -> bool:
     return kind == column.check and affinity(column.target_type) in _AFFINITIES.get(
         column.check, ()
     )
-
-
-def _keeps_values_elsewhere(source: PostgresSession, unit: UnitPlan) -> bool:
-    """True where the table, or its partitions, have a store of large values that is not all but empty."""
-    rows = source.execute(
-        "WITH RECURSIVE parts (id) AS (SELECT %s::regclass::oid UNION "
-        "SELECT i.inhrelid FROM pg_inherits i JOIN parts ON i.inhparent = parts.id) "
-        "SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) "
-        "FROM parts JOIN pg_class c ON c.oid = parts.id WHERE c.reltoastrelid <> 0",
-        (relation(unit.source_schema, unit.source_table),),
-    )
-    return bool(rows[0][0] >= LEAST_KEPT)
 
 
 def _writable(target: SqliteSession, table: str) -> set[str]:

@@ -17,7 +17,13 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, relation
 from syncmon_ext.sync.routes import forwarding
 from syncmon_ext.sync.routes.base import Landed, Way
-from syncmon_ext.sync.routes.postgresql_source import copy_statement, copying, reading
+from syncmon_ext.sync.routes.postgresql_source import (
+    copy_statement,
+    copying,
+    largest_bytes,
+    reading,
+)
+from syncmon_ext.sync.solitary import LARGE_BYTES, RunAlone
 
 # Types whose binary form is fixed and does not hold the number of a type that servers give out.
 BINARY: Final = frozenset(
@@ -94,6 +100,9 @@ def _copied(
     clock = time.perf_counter
     target_seconds = slept = 0.0
     started = clock()
+    large = not unit.large_values and largest_bytes(source, unit, chunk, LARGE_BYTES)
+    if large > LARGE_BYTES:
+        raise RunAlone(f"{unit.unit_id}: its values are large")
     with target.raw.cursor() as back:
         with (
             copying(source, select, in_parts=True) as reader,

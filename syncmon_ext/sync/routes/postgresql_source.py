@@ -17,7 +17,7 @@ from syncmon_ext.sync import ranges
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER
-from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.quoting import columns, ident, relation
 from syncmon_ext.sync.routes import compiled
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ else:
 BROKEN: Final = -1  # the states of the compiled loop
 WAIT: Final = 1
 ENDED: Final = 2
+MOST_COMPRESSED: Final = 256  # no compression of PostgreSQL makes less of a value
+_SIZED: Final = (
+    "bytea",
+    "text",
+    "character varying",
+)  # of others only the size in the table is told
 
 
 @contextmanager
@@ -50,6 +56,34 @@ def copy_statement(
     if condition:
         where += f" {'AND' if where else 'WHERE'} {condition}"
     return f"COPY (SELECT {names} FROM {table}{where}) TO STDOUT{options}"
+
+
+def kept_elsewhere(session: PostgresSession, unit: UnitPlan) -> int:
+    """The bytes of the values that the table, or its partitions, keep outside of their rows."""
+    rows = session.execute(
+        "WITH RECURSIVE parts (id) AS (SELECT %s::regclass::oid UNION "
+        "SELECT i.inhrelid FROM pg_inherits i JOIN parts ON i.inhparent = parts.id) "
+        "SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) "
+        "FROM parts JOIN pg_class c ON c.oid = parts.id WHERE c.reltoastrelid <> 0",
+        (relation(unit.source_schema, unit.source_table),),
+    )
+    return int(rows[0][0])
+
+
+def largest_bytes(session: PostgresSession, unit: UnitPlan, chunk: Chunk, least: int) -> int:
+    """The size of the largest value of ``chunk``, as far as it is told without reading one; 0 where the
+    table cannot have one of ``least`` bytes."""
+    if kept_elsewhere(session, unit) < least // MOST_COMPRESSED:
+        return 0
+    sizes = ", ".join(
+        f"max({'octet_length' if column.source_type in _SIZED else 'pg_column_size'}({name}))"
+        for column in unit.copied
+        for name in [ident(column.name)]
+    )
+    where = ranges.where(unit, chunk.low, chunk.high, session.literal)
+    table = relation(unit.source_schema, unit.source_table)
+    found = session.execute(f"SELECT {sizes} FROM {table}{where}")[0]
+    return max((size for size in found if size is not None), default=0)
 
 
 class Reader(Protocol):

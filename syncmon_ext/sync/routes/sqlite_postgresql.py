@@ -22,7 +22,8 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, relation
 from syncmon_ext.sync.routes import compiled
 from syncmon_ext.sync.routes.base import Landed, Way
-from syncmon_ext.sync.routes.sqlite_source import Selection, selection
+from syncmon_ext.sync.routes.sqlite_source import Selection, largest_bytes, selection
+from syncmon_ext.sync.solitary import LARGE_BYTES, RunAlone
 from syncmon_ext.sync.storage_checks import Checks
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _copied(
     source: SqliteSession, target: PostgresSession, unit: UnitPlan, chunk: Chunk, table: str
 ) -> Landed:
     chosen = selection(source, "main", unit, chunk)
+    if not unit.large_values and largest_bytes(source, unit, chosen) > LARGE_BYTES:
+        raise RunAlone(f"{unit.unit_id}: its values are large")
     names = columns(column.name for column in unit.copied)
     into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN"
     if _longer.get(unit.unit_id, 0):

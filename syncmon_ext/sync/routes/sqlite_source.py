@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,9 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident
 
 _ROWIDS: Final = ("rowid", "_rowid_", "oid")
+FEW_ROWS: Final = 20_000  # a chunk of more of them is not looked through for large values
+# The bytes of a value, of which a text need not be read.
+_SIZE: Final = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +56,15 @@ def all_rows(session: SqliteSession, schema: str, unit: UnitPlan) -> Selection:
     table = f"{ident(schema)}.{ident(unit.source_table)}"
     rows = session.execute(f"SELECT count(*) FROM {table}")[0][0]
     return Selection(rows=rows, clause=table, values=[])
+
+
+def largest_bytes(session: SqliteSession, unit: UnitPlan, chosen: Selection) -> int:
+    """The size of the largest value of a chunk of few rows; 0 where there are many."""
+    if not 0 < chosen.rows <= FEW_ROWS:
+        return 0
+    sizes = ", ".join(f"max({_SIZE}({ident(column.name)}))" for column in unit.copied)
+    found = session.execute(f"SELECT {sizes} FROM {chosen.clause}", chosen.values)[0]
+    return max((size for size in found if size is not None), default=0)
 
 
 def _rowid(session: SqliteSession, schema: str, table: str) -> str | None:

@@ -19,11 +19,10 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
-from syncmon_ext.sync.routes.sqlite_source import Selection, all_rows, selection
+from syncmon_ext.sync.routes.sqlite_source import all_rows, largest_bytes, selection
 
 _ATTACHED: Final = "source"
 SLICE_ROWS: Final = 10_000
-FEW_ROWS: Final = 20_000
 BIG_BYTES: Final = 8 << 20
 LOOK_STEPS: Final = 100_000  # of SQLite's machine between two looks at the pace: milliseconds
 
@@ -72,7 +71,7 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     if pacer.bounded and not whole:
         rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer)
     else:
-        big = not whole and _has_big_values(target, unit, chosen)
+        big = not whole and largest_bytes(target, unit, chosen) > BIG_BYTES
         try:
             with target.small_cache() if big else nullcontext():
                 rows = _at_once(target, whole or f"{into} {select}", chosen.values, pacer)
@@ -90,15 +89,6 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
         transfer_seconds=0.0,
         target_seconds=written - counted,
     )
-
-
-def _has_big_values(session: SqliteSession, unit: UnitPlan, chosen: Selection) -> bool:
-    """True where a chunk, of few rows then, holds values of many megabytes; none is read for it."""
-    if not 0 < chosen.rows <= FEW_ROWS:
-        return False
-    sizes = ", ".join(f"max(length({ident(column.name)}))" for column in unit.copied)
-    found = session.execute(f"SELECT {sizes} FROM {chosen.clause}", chosen.values)[0]
-    return any(size is not None and size > BIG_BYTES for size in found)
 
 
 def _at_once(
