@@ -320,7 +320,9 @@ class Scheduler:
         copy.in_flight.append(chunk)
         self._gauge.in_flight += 1
         self._gauge.share_rates()
-        future = self._pool.submit(
+        # The driver keeps what it took for the largest row: the child ends with such a chunk.
+        submit = self._pool.submit_last if copy.plan.large_values else self._pool.submit
+        future = submit(
             attempted,
             copy.plan.unit_id,
             jobs.copy,
