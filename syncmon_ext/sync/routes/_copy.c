@@ -41,12 +41,13 @@ static struct {
     int (*extended_errcode)(sqlite3 *);
     const char *(*errmsg)(sqlite3 *);
     int (*column_count)(sqlite3_stmt *);
-    int (*column_type)(sqlite3_stmt *, int);
-    int64_t (*column_int64)(sqlite3_stmt *, int);
-    double (*column_double)(sqlite3_stmt *, int);
-    const unsigned char *(*column_text)(sqlite3_stmt *, int);
-    const void *(*column_blob)(sqlite3_stmt *, int);
-    int (*column_bytes)(sqlite3_stmt *, int);
+    sqlite3_value *(*column_value)(sqlite3_stmt *, int);
+    int (*value_type)(sqlite3_value *);
+    int64_t (*value_int64)(sqlite3_value *);
+    double (*value_double)(sqlite3_value *);
+    const unsigned char *(*value_text)(sqlite3_value *);
+    const void *(*value_blob)(sqlite3_value *);
+    int (*value_bytes)(sqlite3_value *);
     int (*bind_parameter_count)(sqlite3_stmt *);
     int (*bind_null)(sqlite3_stmt *, int);
     int (*bind_int64)(sqlite3_stmt *, int, int64_t);
@@ -102,9 +103,9 @@ static PyObject *use_sqlite(PyObject *self, PyObject *args)
     if ((*(void **)&lite.name = found(library, "sqlite3_", #name)) == NULL) Py_RETURN_FALSE
     FIND(auto_extension); FIND(create_function_v2); FIND(context_db_handle); FIND(result_int64);
     FIND(prepare_v2); FIND(step); FIND(reset); FIND(finalize); FIND(db_handle);
-    FIND(extended_errcode); FIND(errmsg); FIND(column_count); FIND(column_type);
-    FIND(column_int64); FIND(column_double); FIND(column_text); FIND(column_blob);
-    FIND(column_bytes); FIND(bind_parameter_count); FIND(bind_null); FIND(bind_int64);
+    FIND(extended_errcode); FIND(errmsg); FIND(column_count); FIND(column_value);
+    FIND(value_type); FIND(value_int64); FIND(value_double); FIND(value_text); FIND(value_blob);
+    FIND(value_bytes); FIND(bind_parameter_count); FIND(bind_null); FIND(bind_int64);
     FIND(bind_double); FIND(bind_text); FIND(bind_blob);
 #undef FIND
     Py_INCREF(error);
@@ -508,10 +509,11 @@ static int put_text(Buffer *buffer, const unsigned char *text, int size, int *gi
     return last < size ? 2 : 1;
 }
 
-static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char kind, int limit,
-                     int *given)
+/* A column's value is asked for once: sqlite3_column_… take the connection's lock at each call, the functions
+ * sqlite3_value_… take none. No other thread has this connection. */
+static int put_value(Buffer *buffer, sqlite3_value *held, char kind, int limit, int *given)
 {
-    int type = lite.column_type(statement, column);
+    int type = lite.value_type(held);
     if (reserve(buffer, 64) < 0)
         return -1;
     char *end = buffer->data + buffer->size;
@@ -522,7 +524,7 @@ static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char k
     }
     int integer = kind == INTEGER || kind == NUMBER || kind == DECIMALS;
     if (type == LITE_INTEGER) {
-        int64_t number = lite.column_int64(statement, column);
+        int64_t number = lite.value_int64(held);
         if (kind == BOOLEAN && (number == 0 || number == 1)) {
             *end = number ? 't' : 'f';
             buffer->size++;
@@ -535,7 +537,7 @@ static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char k
         return 1;
     }
     if (type == LITE_FLOAT) {
-        double value = lite.column_double(statement, column);
+        double value = lite.value_double(held);
         if ((kind != REAL && kind != NUMBER && kind != DECIMALS) || !isfinite(value))
             return 0;
         size_t length = put_real(end, value);
@@ -555,8 +557,8 @@ static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char k
     if (type == LITE_BLOB) {
         if (kind != BLOB)
             return 0;
-        const unsigned char *data = lite.column_blob(statement, column);
-        int size = lite.column_bytes(statement, column);
+        const unsigned char *data = lite.value_blob(held);
+        int size = lite.value_bytes(held);
         int last = part_end(*given, size);
         if (reserve(buffer, 2 * (size_t)(last - *given) + 64) < 0)
             return -1;
@@ -573,8 +575,8 @@ static int put_value(Buffer *buffer, sqlite3_stmt *statement, int column, char k
         *given = last;
         return last < size ? 2 : 1;
     }
-    const unsigned char *text = lite.column_text(statement, column);
-    int size = lite.column_bytes(statement, column);
+    const unsigned char *text = lite.value_text(held);
+    int size = lite.value_bytes(held);
     if (text == NULL)
         return -1;
     if (*given > 0)
@@ -635,7 +637,7 @@ static PyObject *rows_text(PyObject *self, PyObject *args)
         while (held->column < (int)width) {
             int n = held->column, limit;
             memcpy(&limit, most + n * sizeof limit, sizeof limit);
-            fits = put_value(&buffer, statement, n, kinds[n], limit, &held->given);
+            fits = put_value(&buffer, lite.column_value(statement, n), kinds[n], limit, &held->given);
             if (fits != 1)
                 break;
             buffer.data[buffer.size++] = n + 1 < (int)width ? '\t' : '\n';
