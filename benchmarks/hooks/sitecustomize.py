@@ -1,11 +1,15 @@
 """Found by a measured worker: it notes where each chunk's time went, or its monitor is made quiet."""
 
+import gc
 import os
 import sys
 
 if "syncmon_ext.sync.worker" in sys.orig_argv:  # its helpers look here, too
+    gc.disable()  # as the worker does while it imports the same
     from syncmon_ext.model.chunk import ChunkResult
     from syncmon_ext.sync import gauge, recorder
+
+    gc.enable()
 
     if os.environ.get("SYNCMON_BENCH_QUIET"):  # figures and samples are taken and written no more
         gauge.REFRESH_SECONDS = 1e9  # type: ignore[misc]
