@@ -31,7 +31,11 @@ FIRST_ROWS: Final = 20_000  # before the pace is known
 LEAST_ROWS: Final = 100
 MOST_ROWS: Final = 100_000
 # SQLite holds no row of a chunk in memory, and a commit costs it as much as many rows.
-LARGEST_ROWS: Final = {"sqlite_sqlite": 10_000_000, "postgresql_postgresql": 250_000}
+LARGEST_ROWS: Final = {
+    "sqlite_sqlite": 10_000_000,
+    "postgresql_sqlite": 500_000,
+    "postgresql_postgresql": 250_000,
+}
 WAIT_SHOWN_SECONDS: Final = 3.0  # a shorter wait is a database at work
 RECENT_CHUNKS: Final = 20
 WIDEST_RANGE: Final = 6.0

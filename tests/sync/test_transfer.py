@@ -156,3 +156,16 @@ def test_bound_breaks_a_transfer_off(database: Maker) -> None:
         copy.copy_all(unit, 30_000)
         copy.swap(unit)
     assert target.query("SELECT count(*), sum(id) FROM t") == [(100_000, 5_000_050_000)]
+
+
+@pytest.mark.parametrize(("there", "size"), [(False, 16_384), (True, 1_024)])
+def test_file_that_is_made_gets_large_pages_and_one_that_is_there_keeps_its_own(
+    database: Maker, there: bool, size: int
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    fill(source)
+    if there:
+        target.run("PRAGMA page_size = 1024", "CREATE TABLE other (v)")
+    Copy(source, target, tables=["t"]).run()
+    assert target.query("PRAGMA page_size") == [(size,)]
+    assert target.query(CONTENT) == source.query(CONTENT)

@@ -29,8 +29,9 @@ from syncmon_ext.sync.engine_url import sqlite_path
 # A chunk of another process may hold the file for as long as its transaction lasts.
 BUSY_SECONDS = 60.0
 CACHE_KIB = 65_536  # bounds memory, and keeps the upper pages of a big index in reach
-BESIDE_BIG_KIB = 4_096  # while values are copied each of which is larger than any cache
+SMALL_CACHE_KIB = 4_096  # beside values larger than any cache, and for pages that are written once
 READING_KIB = 16_384  # of each chunk's reader, which goes from row to row
+PAGE_BYTES = 16_384  # of a file that is made: a copy writes a quarter of SQLite's usual pages
 _compile = Compiler(sqlalchemy_sqlite.dialect(paramstyle="qmark"))
 
 _RETRY = {
@@ -80,6 +81,8 @@ class SqliteSession:
             self._open = sqlite3.connect(
                 uri, timeout=BUSY_SECONDS, isolation_level=None, uri=True, cached_statements=64
             )
+            if not read_only:
+                self._open.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # where nothing is there yet
             cache = READING_KIB if read_only else CACHE_KIB
             self._open.execute(f"PRAGMA cache_size = -{cache}")
             # Rows are moved as they are; what hangs on a table by name is left alone by a rename.
@@ -158,8 +161,8 @@ class SqliteSession:
 
     @contextmanager
     def small_cache(self) -> Iterator[None]:
-        """Holds next to nothing of the file: for values that need the memory themselves."""
-        self.change(f"PRAGMA main.cache_size = -{BESIDE_BIG_KIB}")
+        """Holds next to nothing of the file: its pages are not looked at again, or values need the memory."""
+        self.change(f"PRAGMA main.cache_size = -{SMALL_CACHE_KIB}")
         self.change("PRAGMA shrink_memory")
         try:
             yield

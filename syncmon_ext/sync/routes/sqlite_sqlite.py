@@ -71,9 +71,9 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     if pacer.bounded and not whole:
         rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer)
     else:
-        big = not whole and largest_bytes(target, unit, chosen) > BIG_BYTES
+        small = whole or largest_bytes(target, unit, chosen) > BIG_BYTES
         try:
-            with target.small_cache() if big else nullcontext():
+            with target.small_cache() if small else nullcontext():
                 rows = _at_once(target, whole or f"{into} {select}", chosen.values, pacer)
         except throttle.PaceChanged as changed:
             if whole:
