@@ -6,15 +6,19 @@ from __future__ import annotations
 import select
 import time
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
-
+from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync import throttle
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.routes import compiled
 from syncmon_ext.sync.routes.base import Landed
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = Deferred("psycopg")
 
 SOURCE_WAIT: Final = 1  # the states of the compiled loop
 ENDED: Final = 2
@@ -25,7 +29,6 @@ UNBOUNDED: Final = 1 << 40  # rows or bytes: no bound but the time
 BOUNDED_BYTES: Final = 131_072  # a turn of a copy whose pace is bounded
 BOUNDED_ROWS: Final = 10_000
 GIVEN_UP: Final = b"the copy was given up"
-_STATUS: Final = psycopg.pq.ExecStatus
 
 
 def loops(source: PostgresSession, target: PostgresSession) -> Any:
@@ -126,7 +129,7 @@ class Way:
 
 def _begin(session: PostgresSession, statement: str) -> None:
     result = session.raw.pgconn.exec_(statement.encode())
-    if result.status != _STATUS.COPY_IN:
+    if result.status != psycopg.pq.ExecStatus.COPY_IN:
         raise psycopg.errors.error_from_result(result)
 
 
@@ -167,7 +170,7 @@ def _result(session: PostgresSession) -> int:
         result = connection.get_result()
         if result is None:
             break
-        if result.status != _STATUS.COMMAND_OK:
+        if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
             error = error or psycopg.errors.error_from_result(result)
         rows = result.command_tuples or 0
     if error is not None:
