@@ -85,11 +85,16 @@ def clicked(opened: Notebook, place: str, command: str) -> dict[str, float]:
 
 def press_start(opened: Notebook, site: Site, task: str, dice: random.Random) -> None:
     """Start from the widget, and let it copy for a while of no particular length."""
-    before = site.progress(task)["rows_committed"]
     opened.widget().get_by_test_id("command-start").click()
     shows(opened.widget(), "running", 30)
-    until(lambda: site.progress(task)["rows_committed"] not in (0, before), "rows")
+    until(lambda: "big" in running_tables(site, task), "a table that is copied")
     opened.page.wait_for_timeout(dice.uniform(0, 1500))
+
+
+def running_tables(site: Site, task: str) -> set[str]:
+    """The tables that are being copied now."""
+    units = site.progress(task)["units"]
+    return {unit["table"] for unit in units if unit["state"] == "running"}
 
 
 def recorded(site: Site, task: str, began: float) -> float:
