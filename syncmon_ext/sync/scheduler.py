@@ -165,13 +165,21 @@ class Scheduler:
         )
 
     def drain(self) -> None:
-        """Give what is in flight a second to commit, then kill it; nothing runs afterwards."""
+        """End what is in flight; nothing runs afterwards.
+
+        It gets a second to commit, but for chunks of a run that is stopped: what they commit is thrown away.
+        """
         deadline = time.monotonic() + GRACE_SECONDS
         while self._handlers and time.monotonic() < deadline and not self._recorder.fenced:
+            if self._recorder.command is State.STOPPING and not self._swapping():
+                break
             self._collect(BEAT_SECONDS)
         self._pool.kill()
         self._handlers.clear()
         self._solitary = False
+
+    def _swapping(self) -> bool:
+        return any(copy.busy and copy.runtime.state is UnitState.SWAPPING for copy in self._left)
 
     def mark_unfinished(self, state: UnitState) -> None:
         """Show the units that have not ended in ``state``."""
