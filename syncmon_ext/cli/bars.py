@@ -58,7 +58,7 @@ def picture(
     if way:
         head.append(f"     {clean_message(way)}", "dim")
     facts = words.facts(progress)
-    if facts and len(speeds) > 1 and progress.state is State.RUNNING:
+    if len(speeds) > 1 and progress.state is State.RUNNING and progress.speed:
         facts[0] += f" {sparkline(speeds)}"
     parts: list[RenderableType] = [head, _overall(progress)]
     if facts:

@@ -114,8 +114,9 @@ def speed(pace: Pace, now_seconds: float) -> float | None:
     """Rows per second now, smoothed; None before the first commit that took time.
 
     Decayed rows over decayed seconds, so that bursts of commits at uneven distances are weighed by
-    the time they took. Between two commits the value stands; it sinks once the wait is longer than
-    is normal for the run. ``now_seconds`` is on the clock of ``Sample.seconds``.
+    the time they took. Between two commits the value stands; it sinks once the wait is long, and is
+    0.0 once it is longer than is normal for the run: that is a stall. ``now_seconds`` is on the clock
+    of ``Sample.seconds``.
     """
     return _rate(pace, pace.recent_rows, now_seconds)
 
@@ -146,8 +147,10 @@ def normal_gap_seconds(pace: Pace, floor_seconds: float = FLOOR_SECONDS) -> floa
 def _rate(pace: Pace, recent: float, now_seconds: float) -> float | None:
     if pace.recent_seconds <= 0:
         return None
-    wait = normal_gap_seconds(pace, SMOOTHING_SECONDS)
-    late = max(0.0, idle_seconds(pace, now_seconds) - wait)
+    idle = idle_seconds(pace, now_seconds)
+    if idle > normal_gap_seconds(pace):
+        return 0.0
+    late = max(0.0, idle - normal_gap_seconds(pace, SMOOTHING_SECONDS))
     return recent / (pace.recent_seconds + late)
 
 

@@ -159,15 +159,15 @@ def clock(time: datetime) -> str:
 
 def facts(progress: Progress) -> list[str]:
     """Speed, time left, time spent and what limits the run, as far as they are known."""
-    running = progress.state in (State.RUNNING, State.PAUSING)
     stalled = progress.state is State.RUNNING and progress.stalled_seconds > 0
+    moving = progress.state in (State.RUNNING, State.PAUSING) and not stalled
     found = [
         f"{short(progress.speed)} {noun(progress.kind)}s/s"
-        if running and progress.speed is not None
+        if moving and progress.speed is not None
         else "",
-        time_left(progress) if running and not stalled else "",
+        time_left(progress) if moving else "",
         duration(progress.elapsed_seconds) if progress.elapsed_seconds else "",
-        f"limited by {progress.limited_by}" if running and progress.limited_by else "",
+        f"limited by {progress.limited_by}" if moving and progress.limited_by else "",
     ]
     if stalled:
         waiting = progress.waiting_for or progress.current_table

@@ -50,10 +50,11 @@ class LoopPaces:
             if is_sample:
                 self._sampled[run_id] = elapsed_seconds
         work = UnitWork(rows_total=None if total is None else max(total, rows), rows_committed=rows)
+        stalled = stalled_seconds(pace, elapsed_seconds)
         return LoopFigures(
             speed=speed(pace, elapsed_seconds),
-            left=eta(pace, [work], elapsed_seconds),
-            stalled_seconds=stalled_seconds(pace, elapsed_seconds),
+            left=None if stalled else eta(pace, [work], elapsed_seconds),
+            stalled_seconds=stalled,
             is_sample=is_sample,
         )
 

@@ -143,7 +143,10 @@ class Gauge:
                     swap_seconds=self._swap_seconds,
                 ),
             )
-        left = eta(self._pace, [copy.work() for copy in units], elapsed) if units else None
+        stalled = stalled_seconds(self._pace, elapsed) if self.in_flight else 0.0
+        left = None  # in a stall nothing is known of the time left
+        if units and not stalled:
+            left = eta(self._pace, [copy.work() for copy in units], elapsed)
         if left is not None and left.high > WIDEST_RANGE * left.mid + WIDEST_SECONDS:
             left = None  # so wide a range tells a person nothing
         waiting = waits[0] if waits and waits[0][1] >= WAIT_SHOWN_SECONDS else None
@@ -152,10 +155,12 @@ class Gauge:
         for copy in units:
             if copy.runtime.state is UnitState.RUNNING:
                 copy.observe(elapsed)
+                if stalled:
+                    copy.change(speed=0.0, eta_seconds=None)
                 self._recorder.save_unit(copy.runtime)
         values: dict[str, Any] = {
             "elapsed_seconds": elapsed,
-            "stalled_seconds": stalled_seconds(self._pace, elapsed) if self.in_flight else 0.0,
+            "stalled_seconds": stalled,
             "waiting_for": waiting[0] if waiting else None,
             "limited_by": self._limited_by(),
         }

@@ -103,8 +103,21 @@ def stalled(store: Store) -> None:
     """Nothing has been committed for a minute."""
     run = SimulatedRun(store, "stalled", ("orders",))
     run.commit("orders", 40)
-    waited = {"stalled_seconds": 62.0, "waiting_for": "warehouse: a lock on orders"}
+    change(run, "orders", speed=0.0)
+    waited = {"stalled_seconds": 62.0, "speed": 0.0, "waiting_for": "warehouse: a lock on orders"}
     totals(run, rows_total=100, overall_progress=40.0, elapsed_seconds=90.0, **waited)
+    with store.write() as connection:
+        for step in range(10):
+            samples.add_sample(
+                connection,
+                run.run_id,
+                elapsed_seconds=float(step),
+                rows_committed=4 * step,
+                bytes_committed=40 * step,
+                overall_progress=4.0 * step,
+                speed=883.0,
+                speed_bytes=None,
+            )
     run.write("no commit for 62 s, waiting for warehouse: a lock on orders", level=Level.WARNING)
 
 

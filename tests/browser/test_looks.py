@@ -209,7 +209,11 @@ def test_state_is_said_in_words_and_to_screen_readers(site: Site, open_page: Ope
     part(page, "task-stalled").click()
     expect(part(page, "stall")).to_contain_text("Stalled since")
     expect(part(page, "stall")).to_contain_text("waiting for warehouse: a lock on orders")
-    expect(part(page, "eta")).to_have_count(0)
+    for figure in ("eta", "speed"):
+        expect(part(page, figure)).to_have_count(0)
+    expect(part(page, "chart-speed").locator("figcaption")).to_have_text("Speed")
+    expect(part(page, "unit-orders")).to_contain_text("40 of 100")
+    assert part(page, "unit-orders").locator(".sm-number").all_inner_texts()[2:4] == ["", ""]
 
 
 def test_loop_counts_iterations_and_has_no_tables(site: Site, open_page: OpenPage) -> None:

@@ -224,10 +224,18 @@ def test_speed_follows_a_new_pace() -> None:
 
 def test_speed_sinks_in_a_stall() -> None:
     pace = pace_of(steps(40, 1.0, 1_000))
-    seen = [speed(pace, 40.0 + wait) or 0.0 for wait in (0, 20, 60, 600)]
+    seen = [speed(pace, 40.0 + wait) or 0.0 for wait in (0, 6, 9, 10)]
     assert seen == sorted(seen, reverse=True)
     assert seen[0] == pytest.approx(1_000)
-    assert seen[-1] < 20
+    assert 0 < seen[-1] < seen[1] < seen[0]
+
+
+def test_speed_is_nought_while_a_commit_is_overdue() -> None:
+    pace = pace_of(steps(40, 1.0, 1_000))
+    for wait in (10.1, 60, 600):
+        assert stalled_seconds(pace, 40.0 + wait) > 0
+        assert speed(pace, 40.0 + wait) == speed_bytes(pace, 40.0 + wait) == 0.0
+    assert speed(observe(pace, Sample(seconds=100.0, rows=41_000, bytes=4_100_000)), 101.0)
 
 
 def test_speed_is_unknown_before_a_commit() -> None:

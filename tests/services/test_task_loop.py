@@ -134,6 +134,18 @@ def test_loop_is_a_task_with_progress(services: Services) -> None:
     assert [sample.rows_committed for sample in history] == [10, 20, 30, 100]
 
 
+def test_loop_that_stalls_has_no_speed_and_no_estimate(services: Services) -> None:
+    loop = Program(services)
+    for rows in (10, 20, 30):
+        loop.report(rows=rows)
+    loop.report(rows=30, elapsed_seconds=90.0)
+    seen = services.progress.progress("cleaning")
+    assert seen.stalled_seconds > 0
+    for figures in (seen, *seen.units):
+        assert (figures.speed, figures.eta_seconds) == (0.0, None)
+    assert (seen.eta_low_seconds, seen.eta_high_seconds) == (None, None)
+
+
 def test_loop_of_unknown_length_has_no_percentage(services: Services) -> None:
     loop = Program(services, total=None)
     loop.report(rows=10)

@@ -75,3 +75,8 @@ export function nounOf({ kind }: Progress): string {
 export function isStalled({ state, stalled_seconds }: Progress): boolean {
   return state === "running" && stalled_seconds > 0;
 }
+
+/** The speed that a person may take for true: none in a stall, and none where nothing moves. */
+export function speedNow(progress: Progress): number | null {
+  return isActive(progress.state) && !isStalled(progress) ? progress.speed : null;
+}

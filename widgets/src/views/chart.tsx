@@ -23,10 +23,12 @@ export interface ChartProps {
   words: (value: number) => string;
   /** A level to draw as a line, such as the total; null where there is none. */
   level: number | null;
+  /** Whether the last value is one of now; else only the pointer's is shown. */
+  live: boolean;
   testId: string;
 }
 
-export function Chart({ title, samples, measure, words, level, testId }: ChartProps) {
+export function Chart({ title, samples, measure, words, level, live, testId }: ChartProps) {
   const [ref, { width, height }] = useSize<HTMLDivElement>();
   const [pointer, setPointer] = useState<number | null>(null);
   const curves = useMemo(() => pieces(samples, measure), [samples, measure]);
@@ -43,7 +45,7 @@ export function Chart({ title, samples, measure, words, level, testId }: ChartPr
         <span>{title}</span>
         <span class="sm-chart-value">
           {shown && pointer !== null && `${clock(shown.time)}  `}
-          {shown ? words(shown.value) : "no samples yet"}
+          {shown ? (live || pointer !== null) && words(shown.value) : "no samples yet"}
         </span>
       </figcaption>
       <div
@@ -53,7 +55,12 @@ export function Chart({ title, samples, measure, words, level, testId }: ChartPr
         onPointerLeave={() => setPointer(null)}
       >
         {width > 0 && last && (
-          <svg width={width} height={height} role="img" aria-label={summary(title, points, words)}>
+          <svg
+            width={width}
+            height={height}
+            role="img"
+            aria-label={summary(title, points, words, live)}
+          >
             <line class="sm-axis" x1={0} x2={width} y1={bottom + 0.5} y2={bottom + 0.5} />
             {level !== null && (
               <line class="sm-level" x1={0} x2={width} y1={y(level)} y2={y(level)} />
@@ -144,11 +151,17 @@ function nearest(points: readonly Point[], at: number, x: Axis): Point | undefin
   return best;
 }
 
-function summary(title: string, points: readonly Point[], words: (value: number) => string) {
+function summary(
+  title: string,
+  points: readonly Point[],
+  words: (value: number) => string,
+  live: boolean,
+): string {
   const [first] = points;
   const last = points.at(-1);
   if (!first || !last) return title;
   const most = points.reduce((top, { value }) => Math.max(top, value), 0);
   const span = `${clock(first.time)} to ${clock(last.time)}`;
-  return `${title}, ${span}: now ${words(last.value)}, at most ${words(most)}`;
+  const now = live ? `now ${words(last.value)}, ` : "";
+  return `${title}, ${span}: ${now}at most ${words(most)}`;
 }

@@ -2,7 +2,7 @@
 
 import * as format from "../format";
 import type { HistorySample, Progress } from "../messages";
-import { isActive, isStalled, nounOf } from "../states";
+import { isActive, isStalled, nounOf, speedNow } from "../states";
 import { Sparkline } from "./chart";
 
 export function speedOf(sample: HistorySample): number | null {
@@ -16,13 +16,14 @@ export interface FactsProps {
 }
 
 export function Facts({ progress, samples }: FactsProps) {
-  const { speed, speed_bytes, elapsed_seconds, limited_by, consistency, state } = progress;
-  const active = isActive(state);
+  const { speed_bytes, elapsed_seconds, limited_by, consistency, state } = progress;
+  const active = isActive(state) && !isStalled(progress);
+  const speed = speedNow(progress);
   const noun = nounOf(progress);
-  const left = active && !isStalled(progress) ? leftWords(progress) : null;
+  const left = active ? leftWords(progress) : null;
   return (
     <ul class="sm-facts sm-dims" data-testid="facts">
-      {active && speed !== null && (
+      {speed !== null && (
         <li data-testid="speed" title={`${format.count(speed)} ${noun}s/s`}>
           {format.rate(speed, noun)}
           {samples && samples.length > 1 && <Sparkline samples={samples} measure={speedOf} />}

@@ -146,7 +146,7 @@ function UnitRow({ unit, rowIndex }: { unit: UnitProgress; rowIndex: number }) {
           : rows.replace(/ rows?$/, "")}
       </span>
       <span role="cell" class="sm-number">
-        {moving && unit.speed !== null ? format.short(unit.speed) : ""}
+        {moving && unit.speed ? format.short(unit.speed) : ""}
       </span>
       <span
         role="cell"

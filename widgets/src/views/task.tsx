@@ -5,9 +5,9 @@ import * as format from "../format";
 import type { HistorySample, Task as TaskMessage } from "../messages";
 import type { Monitor } from "../monitor";
 import type { State } from "../state";
+import { nounOf, speedNow } from "../states";
 import { Chart } from "./chart";
 import { Facts, speedOf } from "./facts";
-import { nounOf } from "../states";
 import { Header } from "./header";
 import { Log } from "./log";
 import { ErrorNotice, isStale, StaleNotice, StallNotice, WaitingNotice } from "./notices";
@@ -89,6 +89,7 @@ export function Task({ monitor, state, taskId }: TaskProps) {
           measure={speedOf}
           words={(value) => format.rate(value, noun)}
           level={null}
+          live={speedNow(progress) !== null}
           testId="chart-speed"
         />
         <Chart
@@ -97,6 +98,7 @@ export function Task({ monitor, state, taskId }: TaskProps) {
           measure={doneOf}
           words={(value) => format.plural(value, noun)}
           level={total}
+          live
           testId="chart-rows"
         />
       </div>

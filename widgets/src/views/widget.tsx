@@ -6,7 +6,7 @@ import { percent, plural, rate, short } from "../format";
 import { writePlace } from "../links";
 import type { Progress } from "../messages";
 import type { Monitor } from "../monitor";
-import { isActive, nounOf } from "../states";
+import { nounOf, speedNow } from "../states";
 import { Bar } from "./bar";
 import { Chart } from "./chart";
 import { speedOf } from "./facts";
@@ -69,6 +69,7 @@ export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }:
           measure={speedOf}
           words={(value) => rate(value, noun)}
           level={null}
+          live={chosen !== undefined && speedNow(chosen) !== null}
           testId="chart-speed"
         />
       )}
@@ -93,7 +94,8 @@ interface TaskButtonProps {
 }
 
 function TaskButton({ progress, chosen, onChoose }: TaskButtonProps) {
-  const { state, name, task_id: taskId, overall_progress: value, speed } = progress;
+  const { state, name, task_id: taskId, overall_progress: value } = progress;
+  const speed = speedNow(progress);
   return (
     <button
       type="button"
@@ -115,7 +117,7 @@ function TaskButton({ progress, chosen, onChoose }: TaskButtonProps) {
         class="sm-number sm-quiet sm-widget-speed"
         title={speed === null ? "" : rate(speed, nounOf(progress))}
       >
-        {isActive(state) && speed !== null ? `${short(speed)}/s` : ""}
+        {speed !== null ? `${short(speed)}/s` : ""}
       </span>
     </button>
   );
