@@ -11,7 +11,7 @@ from syncmon_ext.api.base import SyncmonHandler, authorized
 from syncmon_ext.api.operation import Operation, Parameter, Route
 from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.task import Throttle
+from syncmon_ext.model.task import ThrottleChange
 
 LONGEST_KEY: Final = 255
 
@@ -94,10 +94,10 @@ class ThrottleHandler(SyncmonHandler):
     async def patch(self, task_id: str) -> None:
         """Change the pace of the running task."""
         self.check_query()
-        throttle = self.body(Throttle)
+        change = self.body(ThrottleChange)
         services = await self.services()
-        set_throttle = services.control.set_throttle
-        self.reply(await self.run(set_throttle, self.task_id(task_id), throttle))
+        change_throttle = services.control.change_throttle
+        self.reply(await self.run(change_throttle, self.task_id(task_id), change))
 
 
 def _command(path: str, handler: type[SyncmonHandler], summary: str) -> Route:
@@ -149,9 +149,9 @@ ROUTES: Final = (
         handler=ThrottleHandler,
         operations={
             "patch": Operation(
-                summary="Change the pace of the running task; null is no bound",
+                summary="Change the pace of the run; null lifts a bound, one that is absent stays",
                 action="execute",
-                request=Throttle,
+                request=ThrottleChange,
                 response=Progress,
                 errors=(409,),
             )

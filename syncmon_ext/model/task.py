@@ -76,6 +76,20 @@ class Throttle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None  # per second
 
 
+class ThrottleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another pace: None lifts a bound, and one that is not named stays as it is."""
+
+    rows: Annotated[int, msgspec.Meta(gt=0)] | msgspec.UnsetType | None = msgspec.UNSET
+    bytes: Annotated[int, msgspec.Meta(gt=0)] | msgspec.UnsetType | None = msgspec.UNSET
+
+    def applied(self, before: Throttle | None) -> Throttle | None:
+        """The bounds after the change; None where none is left."""
+        old = before or Throttle()
+        rows = old.rows if isinstance(self.rows, msgspec.UnsetType) else self.rows
+        size = old.bytes if isinstance(self.bytes, msgspec.UnsetType) else self.bytes
+        return Throttle(rows=rows, bytes=size) if rows or size else None
+
+
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person writes: the body of ``POST tasks`` and a ``[tasks.ID]`` of ``syncmon.toml``."""
 

@@ -19,7 +19,7 @@ from syncmon_ext.model.log import Level
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import Run
 from syncmon_ext.model.state import ACTIVE, RESUMABLE, Action, State, UnitState, allowed, next_state
-from syncmon_ext.model.task import Kind, Task, TaskSpec, Throttle
+from syncmon_ext.model.task import Kind, Task, TaskSpec, Throttle, ThrottleChange
 from syncmon_ext.model.webhook import Webhook
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.supervisor import Supervisor
@@ -89,7 +89,15 @@ class TaskControl:
         return self._command(task_id, Action.STOP)
 
     def set_throttle(self, task_id: str, throttle: Throttle) -> Progress:
-        """Change the pace of the task's run, running or paused; effective within 2 s."""
+        """Give the task's run these bounds and no others, as ``change_throttle`` does."""
+        change = ThrottleChange(rows=throttle.rows, bytes=throttle.bytes)
+        return self.change_throttle(task_id, change)
+
+    def change_throttle(self, task_id: str, change: ThrottleChange) -> Progress:
+        """Change the pace of the task's run, running or paused; effective within 2 s.
+
+        What changes nothing is not logged.
+        """
         task = self._catalog.task(task_id)
         if task.kind is Kind.LOOP:
             raise WrongState(f"{task_id!r} is a loop: its pace is its own", hint="pause it instead")
@@ -101,15 +109,12 @@ class TaskControl:
                     f"task {task_id!r} is {state}: there is no run to slow down",
                     hint="set throttle in the task itself, or start it first",
                 )
-            bound = throttle if throttle.rows or throttle.bytes else None
-            runs.set_throttle(connection, run.run_id, bound)
-            parts = [f"{throttle.rows:,} rows/s" if throttle.rows else ""]
-            parts.append(f"{throttle.bytes:,} bytes/s" if throttle.bytes else "")
-            words = " and ".join(part for part in parts if part)
-            message = f"throttled to {words}" if words else "no longer throttled"
-            log.append(
-                connection, task_id, run.run_id, [NewEntry(level=Level.INFO, message=message)]
-            )
+            before = runs.throttle(connection, run.run_id)
+            bound = change.applied(before)
+            if bound != before:
+                runs.set_throttle(connection, run.run_id, bound)
+                entry = NewEntry(level=Level.INFO, message=_pace(bound))
+                log.append(connection, task_id, run.run_id, [entry])
         return self._progress(task)
 
     # -- start -------------------------------------------------------------------------------
@@ -307,6 +312,14 @@ class TaskControl:
         if progress is None:
             raise TaskNotFound(f"task {task.task_id!r} was removed", hint="list the tasks again")
         return progress
+
+
+def _pace(bound: Throttle | None) -> str:
+    if bound is None:
+        return "no longer throttled"
+    parts = [f"{bound.rows:,} rows/s" if bound.rows else ""]
+    parts.append(f"{bound.bytes:,} bytes/s" if bound.bytes else "")
+    return f"throttled to {' and '.join(part for part in parts if part)}"
 
 
 def _wrong_state(task_id: str, state: State, action: Action) -> SyncmonError:

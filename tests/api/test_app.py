@@ -147,7 +147,7 @@ def share_a_run(first: httpx.Client, second: httpx.Client, store: Store) -> None
     os.killpg(owner.pid, signal.SIGKILL)
     until(lambda: lease().token == 2)
     until(lambda: lease().owner)
-    assert second.patch("tasks/shared/throttle", json={}).status_code == 200
+    assert second.patch("tasks/shared/throttle", json={"rows": None}).status_code == 200
     until(lambda: first.get("tasks/shared/progress").json()["state"] == "completed")
     assert lease().token == 2, "both took the run over"
     assert second.get("tasks/shared/progress").json()["rows_committed"] == 4_000

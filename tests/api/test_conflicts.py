@@ -57,7 +57,7 @@ def test_one_of_many_starts_wins_and_the_task_is_copied_once(tmp_path: Path) -> 
         client.post("tasks", json={"task_id": "slow", **spec}).raise_for_status()
         found = at_once(client, *["tasks/slow/start"] * AT_ONCE)
         assert sorted(found) == [202] + [409] * (AT_ONCE - 1)
-        client.patch("tasks/slow/throttle", json={}).raise_for_status()
+        client.patch("tasks/slow/throttle", json={"rows": None}).raise_for_status()
         with opened(client, "tasks/slow/stream", timeout=60) as reader:
             end = reader.rest()[-1]
         assert end.data["state"] == "completed", end.data

@@ -90,7 +90,7 @@ def test_events_of_a_run_are_told_in_order_and_once(tmp_path: Path) -> None:
         with suppress(ProcessLookupError):
             os.killpg(owner.pid, signal.SIGKILL)
         until(lambda: actions(path, "slow")[3:] == ["interrupted", "started"])
-        client.patch("tasks/slow/throttle", json={})
+        client.patch("tasks/slow/throttle", json={"rows": None})
         until(lambda: actions(path, "slow")[5:] == ["completed"])
         events = told(path, "slow")
         assert [event["resumed"] for event in events] == [False, False, True, False, True, False]
