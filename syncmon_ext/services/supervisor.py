@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
-from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.errors import StoreUnavailable, SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.run import Lease, Run
 from syncmon_ext.model.state import ACTIVE, Action, State, UnitState, next_state
@@ -49,9 +49,13 @@ class Supervisor:
     def check(self) -> None:
         """Find the runs that lost their worker, and give each a new one; end the lost loops."""
         with self._lock:
-            with self._store.read() as connection:
-                watched = [*runs.runs_in(connection, ACTIVE), *loops.paused(connection)]
-                ended = runs.runs_to_forget(connection)
+            try:
+                with self._store.read() as connection:
+                    watched = [*runs.runs_in(connection, ACTIVE), *loops.paused(connection)]
+                    ended = runs.runs_to_forget(connection)
+            except StoreUnavailable:
+                self._watch.forget(set())  # a heartbeat that nobody could see has not stood still
+                raise
             self._watch.forget({run.run_id for run, _ in (*watched, *ended)})
             for run, lease in watched:
                 self._check_run(run, lease)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.databases import postgres_database
+from tests.disks import fill_up, make_room
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 from tests.sse import opened, seqs
@@ -88,15 +89,12 @@ def test_store_that_is_locked_is_told_and_used_when_it_is_free(tmp_path: Path) -
 def test_store_on_a_full_disk_is_told_and_used_when_there_is_room(
     tmp_path: Path, small_disk: Path
 ) -> None:
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 4_096)
+    filler = fill_up(small_disk)
     env = {"SYNCMON_STORE": f"sqlite:///{small_disk / 'store.db'}"}
     with make_server(tmp_path / "home", env=env) as server:
         assert_told(server, "store")
         filler.unlink()
-        subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+        make_room(small_disk, "20m")
         with server.client() as client:
             assert client.get("tasks").status_code == 200
 

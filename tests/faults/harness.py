@@ -19,6 +19,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import Owner
 from syncmon_ext.model.state import ENDED, State
+from syncmon_ext.model.task import Throttle
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.supervisor import Supervisor
@@ -27,6 +28,7 @@ from syncmon_ext.store import log, runs, snapshots, tasks
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import ledger
 from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.lease import process_of
 from tests.databases import postgres_database, sqlite_url
 
 Rows = list[tuple[Any, ...]]
@@ -167,10 +169,18 @@ class Rig:
             f'[tasks.nightly]\nsource = "flights"\ntarget = "warehouse"\n'
             f"{toml}\n"
         )
-        self.store = Store(sqlite_url(folder / "store.db"))
-        self.catalog = Catalog(self.store, Configuration(folder / "syncmon.toml"))
+        self._open(sqlite_url(folder / "store.db"))
+
+    def _open(self, store_url: str) -> None:
+        self.store = Store(store_url)
+        self.catalog = Catalog(self.store, Configuration(self.folder / "syncmon.toml"))
         self.supervisor = Supervisor(self.store)
         self.control = TaskControl(self.store, self.catalog, self.supervisor)
+
+    def use_store(self, url: str) -> None:
+        """Keep the runs in another store."""
+        self.store.close()
+        self._open(url)
 
     def fill(self, flights: int = 1_500) -> None:
         """Make the source's tables."""
@@ -243,6 +253,11 @@ class Rig:
                 return True
         return False
 
+    def until_worker_is_gone(self) -> None:
+        """Wait until the process that owns the run has ended."""
+        owner = self.owner()
+        self.until(lambda: owner is None or process_of(owner) is None, watch=False)
+
     def until(self, condition: Callable[[], bool], seconds: float = 60, watch: bool = True) -> None:
         """Wait for a condition; ``watch`` takes over lost runs meanwhile, as a server would."""
         deadline = time.monotonic() + seconds
@@ -254,6 +269,17 @@ class Rig:
             if watch:
                 self.supervisor.check()
             time.sleep(0.03)
+
+    def begin(self, rows: int = 300) -> None:
+        """Start the task, and wait until it is under way."""
+        self.control.start("nightly")
+        self.until(lambda: self.progress().rows_committed > rows)
+
+    def finish(self) -> None:
+        """Take the throttle off, and have the run come to a good end."""
+        self.control.set_throttle("nightly", Throttle())
+        assert self.until_ended().state is State.COMPLETED, self.messages()
+        self.assert_equal()
 
     def until_ended(self, seconds: float = 90) -> Progress:
         """Wait until the run has ended, resuming it whenever its worker is lost."""

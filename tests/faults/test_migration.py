@@ -12,11 +12,7 @@ import pytest
 
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
-from syncmon_ext.services.catalog import Catalog
-from syncmon_ext.services.configuration import Configuration
-from syncmon_ext.services.supervisor import Supervisor
-from syncmon_ext.services.task_control import TaskControl
-from syncmon_ext.store.store import Store
+from tests.databases import sqlite_url
 from tests.faults.harness import rig
 
 # What each schema added; taken away again, a store is one of the schema before.
@@ -59,11 +55,7 @@ def test_half_done_run_of_the_previous_schema_finishes(left: State, tmp_path: Pa
         assert before
         it.store.close()
         take_back(tmp_path / "store.db")
-
-        it.store = Store(f"sqlite:///{tmp_path / 'store.db'}")
-        it.catalog = Catalog(it.store, Configuration(tmp_path / "syncmon.toml"))
-        it.supervisor = Supervisor(it.store)
-        it.control = TaskControl(it.store, it.catalog, it.supervisor)
+        it.use_store(sqlite_url(tmp_path / "store.db"))
         assert (tmp_path / f"store.db.{PREVIOUS}.backup").exists()
         assert it.progress().state is left
         if left is State.PAUSED:

@@ -24,7 +24,7 @@ from psycopg import sql
 from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
 from syncmon_widgets import connect
-from tests.faults.test_outage import OwnServer
+from tests.faults.own_server import OwnServer
 from tests.server import JupyterServer
 
 KINDS = ("env", "file", "keyring", "wrong")

@@ -23,10 +23,7 @@ from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.run import Lease
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
-from syncmon_ext.services.catalog import Catalog
-from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.supervisor import Supervisor
-from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import runs, schema
 from syncmon_ext.store.store import Store
 from tests.databases import postgres_database
@@ -141,7 +138,7 @@ def test_run_that_is_taken_over_again_and_again_has_one_worker(
             )
         )
         if url is not None:
-            use_store(it, url)
+            it.use_store(url)
         stack.enter_context(observers(it.store.url.render_as_string(hide_password=False)))
         chance = random.Random(seed)
         it.control.start("nightly")
@@ -157,15 +154,6 @@ def test_run_that_is_taken_over_again_and_again_has_one_worker(
         assert [pair for pair in writes if pair[0] != pair[1]] == [], "a stale token wrote"
         it.target.execute("DROP SCHEMA audit CASCADE")
         it.assert_equal()
-
-
-def use_store(it: Rig, url: str) -> None:
-    """Keep the rig's runs in another store."""
-    it.store.close()
-    it.store = Store(url)
-    it.catalog = Catalog(it.store, Configuration(it.folder / "syncmon.toml"))
-    it.supervisor = Supervisor(it.store)
-    it.control = TaskControl(it.store, it.catalog, it.supervisor)
 
 
 def test_side_of_the_audit_sees_a_stale_writer(tmp_path: Path) -> None:
