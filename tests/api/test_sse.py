@@ -18,7 +18,7 @@ from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
-from tests.sse import Reader, entries, opened, seqs
+from tests.sse import Event, Reader, entries, opened, seqs
 
 RunOf = Callable[..., SimulatedRun]
 
@@ -271,6 +271,16 @@ def test_stream_of_many_tasks_carries_each(client: httpx.Client, run_of: RunOf) 
         assert entries([reader.next("log")])[0]["message"] == "still open"
 
 
+def tells(kind: str, task_id: str) -> Callable[[list[Event]], bool]:
+    """Whether it was told, by name or, to a client that had yet to catch up, by no name at all."""
+
+    def told(found: list[Event]) -> bool:
+        changes = [event.data for event in found if event.name == "tasks"]
+        return any(task_id in change[kind] or not any(change.values()) for change in changes)
+
+    return told
+
+
 def test_stream_of_all_tasks_tells_of_tasks_that_come_and_go(
     client: httpx.Client, run_of: RunOf, store: Store
 ) -> None:
@@ -281,16 +291,12 @@ def test_stream_of_all_tasks_tells_of_tasks_that_come_and_go(
         run = run_of()
         run.write("first", "second")
         # Tasks of other tests go at their own time, and are told of as well.
-        reader.until(
-            lambda found: any(e.name == "tasks" and run.task_id in e.data["made"] for e in found)
-        )
+        reader.until(tells("made", run.task_id))
         events = reader.until(lambda found: len(seqs(found, run.task_id)) == 2)
         assert seqs(events, run.task_id) == [1, 2]
         with store.write() as connection:
             tasks.delete_task(connection, run.task_id)
-        reader.until(
-            lambda found: any(e.name == "tasks" and run.task_id in e.data["removed"] for e in found)
-        )
+        reader.until(tells("removed", run.task_id))
     spec = {"source": "source", "target": "target", "tables": ["x"], "task_id": "made-meanwhile"}
     assert client.post("tasks", json=spec).status_code == 201
     try:

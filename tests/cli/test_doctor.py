@@ -121,7 +121,7 @@ def test_driver_that_is_not_installed_is_wrong(place: Place) -> None:
     )
     text = doctor_where(place, missing, code=1)
     assert re.search(
-        r"^✕ PostgreSQL: the driver cannot be loaded: No module named 'psycopg'", text, re.MULTILINE
+        r"^✕ PostgreSQL +the driver cannot be loaded: No module named 'psycopg'", text, re.MULTILINE
     ), text
     assert "pip install 'psycopg[binary]'" in text
 
