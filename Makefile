@@ -12,7 +12,9 @@ STORE := sqlite:///$(abspath $(DEMO))/store.db
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # Playwright keeps an event loop running in its process, so browser tests have processes of their own.
-CROWD := --numprocesses=2 --dist=loadgroup
+# Tests wait for servers and workers more than they compute: three share two cores.
+CROWD := --numprocesses=3 --dist=loadgroup
+BROWSERS := --numprocesses=2 --dist=loadgroup
 KERNELS ?= 6.31.0 7.3.0 newest
 FAILED := --last-failed --last-failed-no-failures=none
 
@@ -40,7 +42,7 @@ lab: demo
 test: install test-js
 	status=0; \
 	$(BIN)/python -m pytest --ignore=tests/browser -o cache_dir=.pytest_cache/most $(CROWD) || status=$$?; \
-	$(BIN)/python -m pytest tests/browser -o cache_dir=.pytest_cache/browser $(CROWD) || status=$$?; \
+	$(BIN)/python -m pytest tests/browser -o cache_dir=.pytest_cache/browser $(BROWSERS) || status=$$?; \
 	exit $$status
 
 # What failed in `make test`, one at a time; exit code 5 says that nothing of that part had failed.
