@@ -20,7 +20,7 @@ from syncmon_ext.sync import jobs
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.engine_url import masked
 from syncmon_ext.sync.reflect.tables import reflect
-from tests.faults.proxy import LossyProxy
+from tests.faults.proxy import Cut, CuttingProxy
 from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker
 
@@ -91,7 +91,7 @@ def test_same_database_by_another_address_is_the_same(database: Maker) -> None:
     source.run("CREATE SCHEMA sales", "CREATE TABLE sales.t (id int PRIMARY KEY)")
     name = make_url(source.connection.url).database
     folder = source.query("SHOW unix_socket_directories")[0][0]
-    proxy = LossyProxy(f"{folder}/.s.PGSQL.5432", lose_commits=0, after=0)
+    proxy = CuttingProxy(f"{folder}/.s.PGSQL.5432", Cut(times=0))
     with closing(proxy):
         for host in ("127.0.0.1", "localhost"):
             url = f"postgresql://postgres@{host}:{proxy.port}/{name}?sslmode=disable"
