@@ -18,10 +18,11 @@ from jupyter_server.extension.application import ExtensionApp
 from prometheus_client import REGISTRY
 from traitlets import Bool, Float, List, Unicode, default
 
-from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL
+from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL, SOCKETS
 from syncmon_ext.api.logout import tell_of_logouts
 from syncmon_ext.api.openapi import OPENAPI_ROUTES
 from syncmon_ext.api.routes import ROUTES, api_handlers
+from syncmon_ext.api.sse_sockets import Sockets
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.page.handler import page_handlers
 from syncmon_ext.services.configuration import default_store_url
@@ -135,6 +136,7 @@ class SyncmonApp(ExtensionApp):
         self._nothing_seen = Numbers(seen_at=time.monotonic())
         self._metrics = Metrics(self._numbers, self._clients, lambda: self._monitor.holds)
         self.settings[SERVICES] = self._lazy
+        self.settings[SOCKETS] = self._sockets = Sockets()
         self.settings[POOL] = ThreadPoolExecutor(THREADS, thread_name_prefix="syncmon")
         self.settings[SLOW_POOL] = ThreadPoolExecutor(
             SLOW_THREADS, thread_name_prefix="syncmon-slow"
@@ -220,6 +222,7 @@ class SyncmonApp(ExtensionApp):
         services = self._lazy.opened
         if services is not None:
             await services.close()
+        self._sockets.close()
         for pool in (POOL, SLOW_POOL):
             self.settings[pool].shutdown(wait=False, cancel_futures=True)
 

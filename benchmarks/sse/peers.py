@@ -21,7 +21,7 @@ from typing import Any
 
 from tornado import httpserver, netutil, web, websocket
 
-from syncmon_ext.api.task_sse import SocketSink
+from syncmon_ext.api.sse_sockets import Sockets
 from syncmon_ext.services import sse_event
 from syncmon_ext.services.news import Page
 from syncmon_ext.services.sse_channel import Channel, Feed, Reader, Scope
@@ -87,6 +87,7 @@ def syncmon() -> tuple[httpserver.HTTPServer, Send]:
     reader = Reader(page=_nothing, progress=_nothing)
     channel = Channel(Scope(tasks=None), "0" * 32, {"load": feed}, reader)
     channel.listing = "0000"
+    sockets = Sockets()
 
     serving: set[asyncio.Task[None]] = set()
 
@@ -101,7 +102,7 @@ def syncmon() -> tuple[httpserver.HTTPServer, Send]:
             self.set_header("Content-Type", "text/event-stream")
             self.write(b": hello\n\n")
             await self.flush()
-            client = Client(channel, SocketSink(self, self.detach()), {}, Host())
+            client = Client(channel, sockets.take(self, self.detach()), {}, Host())
             client.sink.when_closed(client.close)
             channel.clients.add(client)
             client.wake()

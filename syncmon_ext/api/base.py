@@ -30,6 +30,7 @@ BODY_BYTES: Final = 1_048_576
 SERVICES: Final = "syncmon_services"  # the keys of the server's settings
 POOL: Final = "syncmon_pool"
 SLOW_POOL: Final = "syncmon_slow_pool"
+SOCKETS: Final = "syncmon_sockets"
 _NUMBER: Final = re.compile(r"-?[0-9]+")
 # Jupyter's own parameters, which may stand in any query.
 JUPYTER_PARAMETERS: Final = frozenset({"token", "_xsrf", "no_track_activity"})

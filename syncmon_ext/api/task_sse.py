@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from jupyter_core.utils import ensure_async
 from tornado import iostream, web
-from tornado.concurrent import Future
 from tornado.httputil import HTTPHeaders
 from tornado.util import ObjectDict
 
-from syncmon_ext.api.base import SyncmonHandler, authorized
+from syncmon_ext.api.base import SOCKETS, SyncmonHandler, authorized
 from syncmon_ext.api.operation import Operation, Parameter, Route
+from syncmon_ext.api.sse_sockets import Sockets
 from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.services import sse_event
 from syncmon_ext.services.services import Services
@@ -25,109 +21,8 @@ from syncmon_ext.services.sse_position import LONGEST
 
 MOST_TASKS: Final = 900  # named in one stream; Tornado reads 1,000 parameters of a query
 HELLO: Final = Frame(sse_event.retry())
-LAST: Final = Frame(b"")  # ends a chunked body (RFC 9112, 7.1)
+_SPENT: Final = ("_parts", "_write_buffer", "_transforms", "path_args", "path_kwargs")
 _NOTHING: Final[dict[str, Any]] = {}  # of all requests; nobody writes into it
-UNASKED_BYTES: Final = 65_536  # that a client may send after its request
-
-
-class Reading(Protocol):
-    """What a connection needs to know of the request that it came with."""
-
-    @property
-    def is_chunked(self) -> bool:
-        """Whether the body goes in chunks, as in HTTP/1.1."""
-
-    @property
-    def username(self) -> str:
-        """Who reads."""
-
-    async def is_still_allowed(self) -> bool:
-        """Whether they may still read."""
-
-
-class SocketSink:
-    """A client's connection, taken over from Tornado once the headers are written.
-
-    What Tornado keeps for a request under way is more than what a client costs that is only sent to.
-    """
-
-    __slots__ = ("_chunked", "_direct", "_handler", "_sent", "_stream", "_when_closed")
-
-    def __init__(self, handler: Reading, stream: iostream.IOStream) -> None:
-        self._handler = handler
-        self._stream = stream
-        stream.max_buffer_size = UNASKED_BYTES
-        self._chunked = handler.is_chunked
-        # TLS has to encrypt what is sent: there, only the stream can send.
-        self._direct = None if isinstance(stream, iostream.SSLIOStream) else stream.socket.send
-        self._sent: Future[None] | None = None
-        self._when_closed: Callable[[], None] | None = None
-        stream.set_close_callback(self._gone)
-
-    def ready(self) -> bool:
-        """Whether the kernel has taken all that was sent."""
-        return not self._stream.closed() and not self._stream.writing()
-
-    def send(self, frame: Frame) -> None:
-        """Hand the bytes to the kernel, and what it does not take to the buffer that empties into it.
-
-        Past Tornado's own framing: the same bytes for all clients, framed once.
-        """
-        data = frame.chunk if self._chunked else frame.data
-        rest: bytes | memoryview = data
-        try:
-            if self._direct is not None and not self._stream.writing():
-                taken = self._direct(data)
-                if taken == len(data):
-                    return
-                rest = memoryview(data)[taken:]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._stream.close(exc_info=True)
-            return
-        try:
-            self._sent = self._stream.write(rest)
-        except iostream.StreamClosedError:
-            self._sent = None
-
-    def user(self) -> str:
-        """Who reads."""
-        return self._handler.username
-
-    async def allowed(self) -> bool:
-        """Whether Jupyter would still let the user read."""
-        return await self._handler.is_still_allowed()
-
-    async def drained(self) -> bool:
-        """Wait until ready; False where the client is gone."""
-        if self._sent is not None and self._stream.writing():
-            try:
-                await asyncio.shield(self._sent)
-            except iostream.StreamClosedError:
-                return False
-        return not self._stream.closed()
-
-    def end(self) -> None:
-        """End the body: what follows is no error to the client."""
-        if self._chunked:
-            self.send(LAST)
-
-    def close(self) -> None:
-        """Cut the connection; the kernel forgets at once what a client did not take."""
-        if self._stream.writing() and not self._stream.closed():
-            abort = struct.pack("ii", 1, 0)
-            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, abort)
-        self._stream.close()
-
-    def when_closed(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` when the client has gone."""
-        self._when_closed = callback
-
-    def _gone(self) -> None:
-        tell, self._when_closed = self._when_closed, None
-        if tell is not None:
-            tell()
 
 
 class _StreamHandler(SyncmonHandler):
@@ -158,7 +53,8 @@ class _StreamHandler(SyncmonHandler):
             self.write(HELLO.data)
             await self.flush()
             self.application.log_request(self)
-            sink = SocketSink(self, self.detach())
+            sockets: Sockets = self.settings[SOCKETS]
+            sink = sockets.take(self, self.detach())
             self._forget_the_start()
             services.sse.start(subscription, sink)
             served = True
@@ -170,16 +66,19 @@ class _StreamHandler(SyncmonHandler):
 
     def _forget_the_start(self) -> None:
         """Drop what was needed to begin: a client that stays for minutes should cost little."""
-        self._headers = HTTPHeaders()
-        self.ui = ObjectDict()  # refers back to the handler
         self.request.connection = self.request.server_connection = None  # over, for Tornado
-        self.__dict__.pop("_new_cookie", None)
-        for spent in ("_parts", "_write_buffer", "_transforms", "path_args", "path_kwargs"):
+        for spent in _SPENT:
             self.__dict__.pop(spent, None)
+        self._forget_the_answer()
         request = self.request
-        request.__dict__.pop("_cookies", None)  # parsed again when it is asked for
         request.body_arguments = request.files = _NOTHING
         request.query_arguments = request.arguments = request.arguments or _NOTHING
+
+    def _forget_the_answer(self) -> None:
+        """Drop what only an answer needs, or the question who this is."""
+        for spent in ("_headers", "ui", "_new_cookie"):
+            self.__dict__.pop(spent, None)
+        self.request.__dict__.pop("_cookies", None)
 
     @property
     def is_chunked(self) -> bool:
@@ -194,6 +93,7 @@ class _StreamHandler(SyncmonHandler):
     async def is_still_allowed(self) -> bool:
         """Ask Jupyter again who this is, and whether they may read; True while it cannot tell."""
         known = self.current_user
+        self._headers, self.ui = HTTPHeaders(), ObjectDict()  # an identity provider may write there
         for cached in ("_jupyter_current_user", "_cached_hub_user"):
             self.__dict__.pop(cached, None)
         try:
@@ -206,6 +106,7 @@ class _StreamHandler(SyncmonHandler):
             return True
         finally:
             self.current_user = self._jupyter_current_user = known
+            self._forget_the_answer()
 
 
 class TaskStreamHandler(_StreamHandler):

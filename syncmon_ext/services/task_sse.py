@@ -32,6 +32,7 @@ FRESH_SECONDS: Final = 0.25  # a client that connects sees nothing older than th
 LISTING_SECONDS: Final = 2.0  # between two looks at the list of tasks
 NEVER: Final = float("inf")
 SLOWEST_RETRY_SECONDS: Final = 5.0  # while the store cannot be read
+ANSWERS: Final = 64  # at a time: each goes on in the next round of the loop, for 0.15 ms
 
 _log = logging.getLogger(__name__)
 
@@ -252,9 +253,7 @@ class TaskSse:
                 try:
                     wait = await self._send_news(bool(asked))
                     failures = 0
-                    for future in asked:
-                        if not future.done():
-                            future.set_result(None)
+                    await in_turns(asked, _answer, ANSWERS)
                 except SyncmonError as error:
                     failures += 1
                     wait = min(0.25 * 2**failures, SLOWEST_RETRY_SECONDS)
@@ -439,3 +438,8 @@ class TaskSse:
         if feed.version == version:
             feed.progress = data
         return data
+
+
+def _answer(asked: asyncio.Future[None]) -> None:
+    if not asked.done():  # the client may have gone
+        asked.set_result(None)

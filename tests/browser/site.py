@@ -25,18 +25,19 @@ WORKER = "syncmon_ext.sync.worker"
 # visible from the page. One line for each that opens ("+") and closes ("-").
 COUNT_STREAMS = """
 from pathlib import Path
-from syncmon_ext.api.task_sse import SocketSink
-_begin, _gone = SocketSink.__init__, SocketSink._gone
+from syncmon_ext.api.sse_sockets import SocketSink
+_begin, _close = SocketSink.__init__, SocketSink.close
 def note(sign, handler):
     with Path({path!r}).open("a") as file:
         file.write(sign + " " + handler.request.uri + "\\n")
-def begin(self, handler, stream):
+def begin(self, handler, *arguments):
     note("+", handler)
-    _begin(self, handler, stream)
-def gone(self):
-    note("-", self._handler)
-    _gone(self)
-SocketSink.__init__, SocketSink._gone = begin, gone
+    _begin(self, handler, *arguments)
+def close(self):
+    if self._socket is not None:
+        note("-", self._handler)
+    _close(self)
+SocketSink.__init__, SocketSink.close = begin, close
 """
 
 # Nobody takes over runs that have no worker: they were only written down.
