@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject
-from syncmon_ext.sync import chunks, ranges, rejects, wording
+from syncmon_ext.sync import chunks, pool, ranges, rejects, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.digest import Digest
@@ -24,6 +24,17 @@ from syncmon_ext.sync.routes.base import Landed
 
 _POINT = "syncmon_part"
 Part = tuple[Landed, Digest | None]
+_NOTHING: Final[Part] = (
+    Landed(
+        rows_read=0,
+        rows=0,
+        bytes=0,
+        source_seconds=0.0,
+        transfer_seconds=0.0,
+        target_seconds=0.0,
+    ),
+    Digest(),
+)
 
 
 class Around:
@@ -49,6 +60,7 @@ class Around:
         self._snapshot = snapshot
         self._attempt = attempt
         self.rejected: list[tuple[Reject, KeyValue]] = []
+        self._before: int | None = None  # rejects of the unit's other chunks
 
     def copy(self, chunk: Chunk) -> Part:
         """Copy ``chunk`` but for its bad rows, which are kept in the target's table of rejects.
@@ -58,7 +70,7 @@ class Around:
         part, error = self._tried(chunk)
         if part is None:
             with reading(self._source, self._snapshot) as origin:
-                part = self._halved(origin, chunk, error)
+                part = self._halved(origin, chunk, _rows(origin, self._unit, chunk), error)
         for reject, key in self.rejected:
             self._target.run_change(
                 rejects.written(self._target, self._own, self._unit, reject, key)
@@ -76,31 +88,34 @@ class Around:
         self._target.change(f"RELEASE SAVEPOINT {_POINT}")
         return part, BadRow("")
 
-    def _halved(self, origin: AnySession, chunk: Chunk, error: BadRow) -> Part:
-        """Copy the halves of a chunk that was refused with ``error``."""
-        count = _rows(origin, self._unit, chunk)
+    def _halved(self, origin: AnySession, chunk: Chunk, count: int, error: BadRow) -> Part:
+        """Copy the halves of a chunk of ``count`` rows that was refused with ``error``."""
+        if count <= 1:
+            count = _rows(origin, self._unit, chunk)  # more may have come since it was counted
         if count <= 1:
             self._reject(origin, chunk, error)
-            none = Landed(
-                rows_read=0,
-                rows=0,
-                bytes=0,
-                source_seconds=0.0,
-                transfer_seconds=0.0,
-                target_seconds=0.0,
-            )
-            return none, Digest()
-        middle = chunks.following(origin, self._unit, chunk.low, chunk.high, [(count + 1) // 2])[
-            0
-        ].high
+            return _NOTHING
+        size = (count + 1) // 2
+        middle = chunks.following(origin, self._unit, chunk.low, chunk.high, [size])[0].high
         if middle == chunk.high:
-            raise error  # the source lost rows in this moment: there is nothing left to halve
-        halves = (Chunk(low=chunk.low, high=middle), Chunk(low=middle, high=chunk.high))
-        done = []
-        for half in halves:
+            left = _rows(origin, self._unit, chunk)
+            if left >= count:
+                raise error
+            return self._halved(origin, chunk, left, error)  # the source has lost rows meanwhile
+        first, clean = self._half(origin, Chunk(low=chunk.low, high=middle), size)
+        # Beside a half without bad rows is one that has some: there is no need to find that out.
+        refused = error if clean and count - size > 1 else None
+        second, _ = self._half(origin, Chunk(low=middle, high=chunk.high), count - size, refused)
+        return _added(first, second)
+
+    def _half(
+        self, origin: AnySession, half: Chunk, count: int, refused: BadRow | None = None
+    ) -> tuple[Part, bool]:
+        """What landed of ``half``, and whether that is all of it; it is known to be ``refused``, or tried."""
+        part = None
+        if refused is None:
             part, refused = self._tried(half)
-            done.append(part if part is not None else self._halved(origin, half, refused))
-        return _added(*done)
+        return (part, True) if part else (self._halved(origin, half, count, refused), False)
 
     def _reject(self, origin: AnySession, chunk: Chunk, error: BadRow) -> None:
         told = BadRow(
@@ -112,11 +127,11 @@ class Around:
         if found is None:
             return
         self.rejected.append(found)
-        asked = self._target.run(
-            rejects.counted(self._target.dialect, self._own, self._unit.unit_id)
-        )
-        count = int(asked[0][0]) + len(self.rejected)
-        if count > self._unit.max_rejects:
+        pool.tell_moving(self._unit.unit_id)
+        if self._before is None:
+            counted = rejects.counted(self._target.dialect, self._own, self._unit.unit_id)
+            self._before = int(self._target.run(counted)[0][0])
+        if self._before + len(self.rejected) > self._unit.max_rejects:
             raise BadRow(
                 f"more than {self._unit.max_rejects:,} rows are bad (max_rejects); the last: "
                 f"{error.message}",

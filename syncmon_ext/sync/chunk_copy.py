@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.errors import CopyFailed, CountMismatch
+from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import checkpoint, digest, fence, names
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
@@ -42,7 +43,14 @@ def copied(
 
             def attempt(part: Chunk) -> Part:
                 with ROUTES[unit.route](source, session, snapshot) as way:
-                    return attempted(way, unit, part, names.landing(own, unit))
+                    try:
+                        return attempted(way, unit, part, names.landing(own, unit))
+                    except BadRow as error:
+                        reader = way.reader
+                        if not isinstance(reader, PostgresSession) or not reader.end_copy():
+                            raise
+                        refused = error  # raised outside of the way: its connection is kept
+                raise refused
 
             if unit.max_rejects:
                 around = Around(source, session, own, unit, snapshot, attempt)

@@ -387,6 +387,9 @@ class Execution:
         return final
 
     def _noticed(self, notice: Notice) -> None:
+        if not notice.message:
+            self._gauge.move()
+            return
         unit = notice.label if notice.label in self._runtimes else None
         self._recorder.log(Level.WARNING, f"{notice.label}: {notice.message}", unit)
 

@@ -18,6 +18,7 @@ from syncmon_ext.model.estimate import (
     stalled_seconds,
 )
 from syncmon_ext.model.progress import totals
+from syncmon_ext.model.speed import FLOOR_SECONDS
 from syncmon_ext.model.state import UnitState
 from syncmon_ext.sync.pool import ChildPool
 from syncmon_ext.sync.recorder import Recorder
@@ -63,7 +64,8 @@ class Gauge:
         self._pace = Pace()
         self._recent: deque[ChunkResult] = deque(maxlen=RECENT_CHUNKS)
         self._last_refresh = float("-inf")
-        self._last_commit = time.monotonic()
+        self._last_news = time.monotonic()
+        self._moved: float | None = None  # running seconds when a chunk came further, uncommitted
         self._swap_seconds = 0.0
         self._swap_mark: float | None = None
         self.slots = slots  # chunks that may be in flight at a time
@@ -76,7 +78,12 @@ class Gauge:
     def count(self, result: ChunkResult) -> None:
         """Note a committed chunk."""
         self._recent.append(result)
-        self._last_commit = time.monotonic()
+        self._last_news = time.monotonic()
+
+    def move(self) -> None:
+        """Note that a chunk in flight has come further, as one does that finds bad rows: no stall."""
+        self._moved = self.elapsed()
+        self._last_news = time.monotonic()
 
     def chunk_rows(self, copy: UnitCopy, wanted: int | None) -> int:
         """How many rows the unit's next chunks should hold, so that each takes about two seconds; no more
@@ -144,13 +151,15 @@ class Gauge:
                 ),
             )
         stalled = stalled_seconds(self._pace, elapsed) if self.in_flight else 0.0
+        if self._moved is not None:
+            stalled = min(stalled, max(0.0, elapsed - self._moved - FLOOR_SECONDS))
         left = None  # in a stall nothing is known of the time left
         if units and not stalled:
             left = eta(self._pace, [copy.work() for copy in units], elapsed)
         if left is not None and left.high > WIDEST_RANGE * left.mid + WIDEST_SECONDS:
             left = None  # so wide a range tells a person nothing
         waiting = waits[0] if waits and waits[0][1] >= WAIT_SHOWN_SECONDS else None
-        if now - self._last_commit < WAIT_SHOWN_SECONDS:
+        if now - self._last_news < WAIT_SHOWN_SECONDS:
             waiting = None
         for copy in units:
             if copy.runtime.state is UnitState.RUNNING:

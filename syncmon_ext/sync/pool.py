@@ -33,7 +33,8 @@ class ChildDied(Exception):  # what happened, not whose fault
 
 
 class Notice(NamedTuple):
-    """What a running job says beside its result: a retry, with its reason."""
+    """What a running job says beside its result: a retry, with its reason; or, without words, that it
+    moves on."""
 
     label: str
     message: str
@@ -87,6 +88,11 @@ def tell(label: str, message: str) -> None:
     """From inside a job: send a notice to whoever scheduled it; dropped where there is no pool."""
     if _tell is not None:
         _tell(Notice(label, message))
+
+
+def tell_moving(label: str) -> None:
+    """From inside a job: what it does has come a step further, though nothing is committed."""
+    tell(label, "")
 
 
 class ChildPool(Executor):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable, TargetBusy
 from syncmon_ext.sync import chunk_copy, jobs
+from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.routes.registry import ROUTES
 from tests.contract.test_routes import Pair, pair
 from tests.examples import examples
@@ -210,3 +211,33 @@ def test_any_bad_rows_in_chunks_of_any_size(
     copy_of(source, target, max_rejects=50).run(size)
     assert {row[0] for row in target.query("SELECT id FROM items")} == keys - bad
     assert set(listed(target)) == bad
+
+
+def test_bisecting_keeps_the_connections_and_tries_no_half_that_must_be_refused(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = pair
+    make(source, [(n, "bad" if n in (40, 63) else "v") for n in range(64)])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy = copy_of(source, target, max_rejects=2)
+    parts: list[Any] = []
+    opened: list[str] = []
+    attempted, connect = chunk_copy.attempted, sessions.connect
+
+    def noted_part(way: Any, unit: Any, part: Any, table: str) -> Any:
+        parts.append(part)
+        return attempted(way, unit, part, table)
+
+    def noted_connection(connection: Any, role: str) -> Any:
+        opened.append(role)
+        return connect(connection, role)
+
+    monkeypatch.setattr(chunk_copy, "attempted", noted_part)
+    monkeypatch.setattr(sessions, "connect", noted_connection)
+    assert copy.run(64) == {"items": 62}
+    assert set(listed(target)) == {40, 63}
+    # All; [0, 32), [32, 48), [32, 40), [40, 44), [40, 42), {40}, {41}, [42, 44), [44, 48); then, since
+    # one of two halves is clean, [48, 56), [56, 60), [60, 62), {62}, {63} without what holds them.
+    assert len(parts) == 16
+    # From socket to socket, a refusal may come while rows are on their way: that connection is lost.
+    assert len(opened) <= 5 or copy.units[0].route != "postgresql_sqlite"

@@ -32,6 +32,7 @@ else:
     psycopg = Deferred("psycopg")
 
 CONNECT_SECONDS: Final = 10
+UNWANTED_BYTES: Final = 1 << 20  # to read more of them takes longer than to connect again
 # A value's text is read back the same only with these; names are always written with their schema.
 SETTINGS: Final = {
     "search_path": "pg_catalog",
@@ -207,6 +208,24 @@ class PostgresSession:
         except BaseException:
             self._rollback()
             raise
+
+    def end_copy(self) -> bool:
+        """Read a COPY that nobody wants any more to its end; False where that is too far away."""
+        if self.broken:
+            return False
+        connection, left = self.raw.pgconn, UNWANTED_BYTES
+        if connection.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+            return True
+        with self.guard():
+            while (result := connection.get_result()) is not None:
+                while result.status == psycopg.pq.ExecStatus.COPY_OUT:
+                    size, _ = connection.get_copy_data(0)
+                    if size < 0:
+                        break
+                    left -= size
+                    if left < 0:
+                        return False
+        return True
 
     def _import(self, snapshot: str) -> None:
         try:

@@ -119,7 +119,9 @@ class Way:
         return time.perf_counter() - started
 
     def give_up(self) -> None:
-        """End the target's COPY without its rows."""
+        """End the target's COPY without its rows, and the source's connection where rows are left in it."""
+        if self._state != ENDED:
+            self._source.close()  # the driver does not know how far it has been read
         with suppress(psycopg.Error):
             if self._state == TARGET_WAIT:
                 self._target.raw.close()  # it would take what comes for the rest of the message
