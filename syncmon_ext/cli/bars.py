@@ -13,7 +13,7 @@ from rich.text import Text
 from syncmon_ext.model import words
 from syncmon_ext.model.log import LogEntry, clean_message
 from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.state import ACTIVE, State, UnitState
+from syncmon_ext.model.state import ACTIVE, ENDED, State, UnitState
 from syncmon_ext.model.task import Kind
 from syncmon_ext.model.unit import UnitRuntime
 
@@ -96,9 +96,10 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def counts(progress: Progress) -> str:
-    """``3 done, 1 running, 1 waiting``."""
+    """``3 done, 1 running, 1 waiting``; what waits when the run has ended has not begun."""
     found = Counter(unit.state for unit in progress.units)
-    return ", ".join(f"{found[s]} {word}" for s, word in _COUNTED.items() if found[s])
+    said = _COUNTED | ({UnitState.PENDING: "not begun"} if progress.state in ENDED else {})
+    return ", ".join(f"{found[s]} {word}" for s, word in said.items() if found[s])
 
 
 def log_line(entry: LogEntry) -> Text:

@@ -80,3 +80,11 @@ def test_names_and_errors_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in joined
     assert "\x07" not in joined
     assert "ab[bold] → c" in joined
+
+
+def test_table_that_waits_when_the_run_has_ended_has_not_begun() -> None:
+    units = [replace(IDLE.units[0], state=UnitState.PENDING)]
+    for state in State:
+        said = bars.counts(replace(IDLE, units=units, state=state))
+        ended = state in (State.COMPLETED, State.FAILED, State.STOPPED)
+        assert said == ("1 not begun" if ended else "1 waiting"), state

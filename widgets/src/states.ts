@@ -47,6 +47,7 @@ const COMMANDS: Readonly<Record<TaskState, readonly Command[]>> = {
 };
 
 const ACTIVE: ReadonlySet<TaskState> = new Set(["running", "pausing", "stopping", "interrupted"]);
+const ENDED: ReadonlySet<TaskState> = new Set(["completed", "failed", "stopped"]);
 const RESUMABLE: ReadonlySet<TaskState> = new Set(["paused", "failed", "interrupted"]);
 
 export function allowed({ kind, state }: Progress): readonly Command[] {
@@ -60,6 +61,11 @@ export function allowed({ kind, state }: Progress): readonly Command[] {
 /** Whether a worker is at it, or somebody must take the run over: news are to be expected. */
 export function isActive(state: TaskState): boolean {
   return ACTIVE.has(state);
+}
+
+/** Whether a run has come to its end: nothing of it is waited for. */
+export function hasEnded({ state }: Progress): boolean {
+  return ENDED.has(state);
 }
 
 /** Whether start goes on from the checkpoints, instead of beginning a run. */

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import * as format from "../format";
 import type { LogEntry, Progress, UnitState } from "../messages";
 import type { Monitor } from "../monitor";
-import { LEVEL_LOOK } from "../states";
+import { hasEnded, LEVEL_LOOK } from "../states";
 import { Bar } from "./bar";
 import { Commands } from "./commands";
 import { Facts } from "./facts";
@@ -176,12 +176,13 @@ const WORDS: readonly [UnitState, string][] = [
   ["stopped", "stopped"],
 ];
 
-/** "5 tables: 3 done, 1 running, 1 waiting". */
+/** "5 tables: 3 done, 1 running, 1 waiting"; what waits when the run has ended has not begun. */
 export function tablesWords(progress: Progress): string {
   const counts = countStates(progress.units);
   const parts = WORDS.flatMap(([state, word]) => {
     const number = counts.get(state);
-    return number ? [`${format.count(number)} ${word}`] : [];
+    const said = state === "pending" && hasEnded(progress) ? "not begun" : word;
+    return number ? [`${format.count(number)} ${said}`] : [];
   });
   const tables = format.plural(progress.total_tables, "table");
   return parts.length > 0 ? `${tables}: ${parts.join(", ")}` : tables;
