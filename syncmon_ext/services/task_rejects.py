@@ -58,11 +58,7 @@ class TaskRejects:
             frozen.plan.units,
             self._seconds,
         )
-        message = (
-            f"rejects replayed: {done.replayed:,} rows are in place now, {done.gone:,} are gone from "
-            f"the source, {done.remaining:,} remain"
-        )
-        entry = NewEntry(level=Level.WARNING if done.remaining else Level.SUCCESS, message=message)
+        entry = _entry(done)
         with self._store.write() as connection:
             log.append(connection, task_id, frozen.run_id, [entry])
         return done
@@ -78,3 +74,13 @@ class TaskRejects:
             if position is None or position.run_id is None:
                 return None
             return runs.frozen_run(connection, position.run_id)
+
+
+def _entry(done: Replayed) -> NewEntry:
+    if not (done.replayed or done.gone or done.remaining):
+        return NewEntry(level=Level.INFO, message="rejects replayed: there is nothing to replay")
+    message = (
+        f"rejects replayed: {done.replayed:,} rows are in place now, {done.gone:,} are gone from "
+        f"the source, {done.remaining:,} remain"
+    )
+    return NewEntry(level=Level.WARNING if done.remaining else Level.SUCCESS, message=message)

@@ -82,8 +82,12 @@ def test_rejects_are_listed_and_replayed(reading_server: JupyterServer) -> None:
         answer = client.post("tasks/bad/rejects/replay").json()
         assert answer == {"replayed": 1, "gone": 0, "remaining": 0}
         assert client.get("tasks/bad/rejects").json()["total"] == 0
-        messages = [entry["message"] for entry in client.get("tasks/bad/logs").json()["logs"]]
-        assert any("rejects replayed: 1 rows" in message for message in messages)
+        answer = client.post("tasks/bad/rejects/replay").json()
+        assert answer == {"replayed": 0, "gone": 0, "remaining": 0}
+        logs = client.get("tasks/bad/logs").json()["logs"]
+        assert any("rejects replayed: 1 rows" in entry["message"] for entry in logs)
+        nothing = [entry["level"] for entry in logs if "nothing to replay" in entry["message"]]
+        assert nothing == ["info"]
     assert target.execute("SELECT v FROM t ORDER BY id").fetchall() == [
         ("fine",),
         ("well",),
