@@ -14,6 +14,8 @@ from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.model.view import TaskView
 
+_FIELDS: Final = frozenset(TaskSpec.__struct_fields__)
+
 
 class NewTask(TaskSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task as it is made: its id and its configuration."""
@@ -64,8 +66,10 @@ class TasksHandler(SyncmonHandler):
         data = self.object_body()
         task_id = data.pop("task_id", None)
         if not isinstance(task_id, str):
+            wrong = ["is missing" if task_id is None else "expected string"]
+            wrong += [f"{name}: unknown field" for name in sorted(data.keys() - _FIELDS)]
             raise InvalidRequest(
-                "task_id: is missing" if task_id is None else "task_id: expected string",
+                f"task_id: {'; '.join(wrong)}",
                 hint='add "task_id": a name of letters, digits, - and _',
             )
         spec = parse_spec(data, "")

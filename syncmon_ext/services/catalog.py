@@ -62,7 +62,7 @@ class Catalog:
     def create(self, task_id: str, spec: TaskSpec) -> Task:
         """Make a task that the store keeps; raises TaskExists and InvalidConfig."""
         config = self._configuration.current()
-        check_id(task_id, "id")
+        check_id(task_id, "task_id")
         check_spec(spec, config.connections, "")
         check_on_finish(spec.on_finish, config.webhooks, "on_finish")
         if (written := config.tasks.get(task_id)) is not None:

@@ -126,6 +126,8 @@ def test_id_that_cannot_be_one(client: httpx.Client, task_id: str) -> None:
 def test_id_that_is_missing_or_no_text(client: httpx.Client) -> None:
     assert "task_id" in error(client.post("tasks", json=SPEC), 400)["message"]
     error(client.post("tasks", json={"task_id": 7, **SPEC}), 400)
+    both = error(client.post("tasks", json={"id": "x", **SPEC}), 400)["message"]
+    assert both == "task_id: is missing; id: unknown field"
 
 
 IDS = [

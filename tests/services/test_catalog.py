@@ -138,7 +138,7 @@ def test_spec_that_cannot_work_is_refused(catalog: Catalog, spec: TaskSpec, mess
 
 
 def test_bad_id_is_refused(catalog: Catalog) -> None:
-    with pytest.raises(InvalidConfig, match="cannot be an id"):
+    with pytest.raises(InvalidConfig, match=r"^task_id: .* cannot be an id"):
         catalog.create("../etc", SPEC)
 
 
