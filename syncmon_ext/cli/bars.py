@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from syncmon_ext.cli.fitting import Column, Fitting
 from syncmon_ext.model import words
 from syncmon_ext.model.log import LogEntry, clean_message
 from syncmon_ext.model.progress import Progress
@@ -156,7 +156,7 @@ def _unit_rows(units: Iterable[UnitRuntime], progress: Progress) -> list[Rendera
         running = unit.state is UnitState.RUNNING
         moving = running or unit.state is UnitState.SWAPPING
         value = unit.progress
-        table.add_row(
+        cells = (
             Text(look.icon, look.style),
             Text(_unit_name(unit)),
             Text(_bar(value, UNIT_CELLS, progress, moving=moving), look.style),
@@ -164,12 +164,13 @@ def _unit_rows(units: Iterable[UnitRuntime], progress: Progress) -> list[Rendera
             Text(_unit_count(unit, waiting)),
             Text(f"{words.short(unit.speed)} rows/s" if running and unit.speed else "", "dim"),
         )
+        table.rows.append(cells)
         if unit.error:
             rows += [table, Text(f"    ✕ {clean_message(unit.error)}", "red")]
             if unit.hint:
                 rows.append(Text(f"      {clean_message(unit.hint)}", "dim"))
             table = _grid()
-    return [*rows, table] if table.row_count else rows
+    return [*rows, table] if table.rows else rows
 
 
 def _unit_count(unit: UnitRuntime, waiting: bool) -> str:
@@ -185,12 +186,14 @@ def _unit_name(unit: UnitRuntime) -> str:
     return clean_message(f"{unit.table}{target}")
 
 
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=3, justify="right")
-    grid.add_column(min_width=16, max_width=40, no_wrap=True, overflow="ellipsis")
-    grid.add_column(width=UNIT_CELLS)
-    grid.add_column(width=5, justify="right")
-    grid.add_column(min_width=20, justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    return grid
+def _grid() -> Fitting:
+    return Fitting(
+        (
+            Column(worth=4, justify="right", least=3),
+            Column(worth=5, least=16, most=40),
+            Column(worth=2, least=UNIT_CELLS),
+            Column(worth=3, justify="right", least=5),
+            Column(worth=1, justify="right", least=20),
+            Column(worth=0, after=0),
+        )
+    )

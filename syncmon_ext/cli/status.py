@@ -9,10 +9,10 @@ import click
 import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from syncmon_ext.cli import bars
+from syncmon_ext.cli.fitting import Column, Fitting
 from syncmon_ext.cli.views import LinesView, View, stdout_console, view_for
 from syncmon_ext.cli.watch import POLL_SECONDS, follow, newest_seq, way
 from syncmon_ext.cli.workbench import Workbench, global_options, pass_workbench
@@ -137,20 +137,29 @@ class _Nothing:
 def _list(found: Sequence[Progress]) -> RenderableType:
     if not found:
         return Text(EMPTY)
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for justify in ("left", "left", "right", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True)
+    table = Fitting(
+        (
+            Column(worth=4, after=1),
+            Column(worth=2),
+            Column(worth=5),
+            Column(worth=3, justify="right"),
+            Column(worth=1, justify="right"),
+            Column(worth=0, after=0),
+        )
+    )
     errors: list[Text] = []
     for progress in found:
         look = words.STATE_LOOK[progress.state]
         idle = progress.state is State.IDLE
-        table.add_row(
-            Text(f"{look.icon} {look.word}", look.style),
+        cells = (
+            Text(look.icon, look.style),
+            Text(look.word, look.style),
             Text(clean_message(progress.task_id), "bold"),
             Text("" if idle else words.percent(progress.overall_progress)),
             Text("not started" if idle else words.amount(progress)),
             Text("" if idle else "  ·  ".join(words.facts(progress)), "dim"),
         )
+        table.rows.append(cells)
         if progress.error:
             name = clean_message(progress.task_id)
             errors.append(Text(f"✕ {name}: {clean_message(progress.error)}", "red"))

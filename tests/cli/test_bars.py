@@ -5,7 +5,7 @@ import io
 from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
-from syncmon_ext.cli import bars
+from syncmon_ext.cli import bars, status
 from syncmon_ext.model.state import State, UnitState
 from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.store.snapshots import idle_progress
@@ -40,8 +40,8 @@ def test_speed_curve_is_relative_to_its_highest() -> None:
     assert bars.sparkline([0, 0]) == "▁▁"
 
 
-def text_of(picture: RenderableType) -> list[str]:
-    console = Console(width=100, file=io.StringIO())
+def text_of(picture: RenderableType, width: int = 100) -> list[str]:
+    console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
         console.print(picture)
     return captured.get().splitlines()
@@ -88,3 +88,17 @@ def test_table_that_waits_when_the_run_has_ended_has_not_begun() -> None:
         said = bars.counts(replace(IDLE, units=units, state=state))
         ended = state in (State.COMPLETED, State.FAILED, State.STOPPED)
         assert said == ("1 not begun" if ended else "1 waiting"), state
+
+
+def test_narrow_terminal_keeps_name_icon_and_per_cent() -> None:
+    units = [replace(IDLE.units[0], state=UnitState.RUNNING, progress=12.0, rows_committed=12)]
+    task = replace(IDLE, task_id="nightly-copy", state=State.RUNNING, units=units, total_tables=1)
+    task = replace(task, overall_progress=12.0, rows_committed=12, rows_total=100)
+    for width in (30, 38, 100):
+        row = next(line for line in text_of(bars.picture(task, ""), width) if " t0 " in line)
+        assert "●" in row and "12 %" in row, (width, row)
+        assert ("░" in row) == (width >= 45)
+        [line] = text_of(status._list([task]), width)
+        assert "●" in line and "nightly-copy" in line and "12 %" in line, (width, line)
+        assert ("Running" in line) == (width > 30), (width, line)
+        assert ("12 of 100 rows" in line) == (width == 100), (width, line)
