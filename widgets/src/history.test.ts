@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { MOST_SAMPLES, pieces, thinned, withSample } from "./history";
+import { MOST_SAMPLES, pauses, pieces, thinned, withSample } from "./history";
 import { progress, sample } from "./testing";
+import { extentOf } from "./views/chart";
 
 const many = (count: number) => Array.from({ length: count }, (_, at) => sample(at));
 
@@ -41,5 +42,25 @@ describe("a curve", () => {
     const samples = [sample(0, { speed: null }), sample(1), sample(2)];
     expect(pieces(samples, ({ speed }) => speed).map((piece) => piece.length)).toEqual([2]);
     expect(pieces([], rows)).toEqual([]);
+  });
+
+  test("takes no room for a pause, which is marked", () => {
+    const paused = [sample(3600, { elapsed_seconds: 5 }), sample(3601, { elapsed_seconds: 6 })];
+    const curves = pieces([...many(5), ...paused], rows);
+    expect(curves.map((piece) => piece.map(({ at }) => at / 1000))).toEqual([
+      [0, 1, 2, 3, 4],
+      [5, 6],
+    ]);
+    expect(extentOf(curves.flat(), null)).toMatchObject({ from: 0, to: 6000 });
+    expect(pauses(curves)).toEqual([5000]);
+  });
+
+  test("marks no pause where samples of a run that went on are missing", () => {
+    expect(pauses(pieces([...many(5), sample(600), sample(601)], rows))).toEqual([]);
+  });
+
+  test("never goes back", () => {
+    const taken = [sample(9), sample(11, { elapsed_seconds: 8 }), sample(12)];
+    expect(pieces(taken, rows)[0]?.map(({ at }) => at)).toEqual([9000, 9000, 12000]);
   });
 });

@@ -10,6 +10,8 @@ const SHORTEST_GAP_MS = 30_000;
 
 export interface Point {
   time: number;
+  /** Running milliseconds, pauses left out: the place on the axis. */
+  at: number;
   value: number;
 }
 
@@ -54,9 +56,11 @@ export function pieces(
   measure: (sample: HistorySample) => number | null,
 ): Point[][] {
   const points: Point[] = [];
+  let at = 0; // a run that is taken over may have forgotten its last second: never back
   for (const sample of samples) {
     const value = measure(sample);
-    if (value !== null) points.push({ time: Date.parse(sample.time), value });
+    at = Math.max(at, sample.elapsed_seconds * 1000);
+    if (value !== null) points.push({ time: Date.parse(sample.time), at, value });
   }
   const gap = longestStep(points);
   const result: Point[][] = [];
@@ -71,6 +75,17 @@ export function pieces(
   }
   if (piece.length > 0) result.push(piece);
   return result;
+}
+
+/** Where on the axis the run stood still between two pieces, as in a pause. */
+export function pauses(curves: readonly (readonly Point[])[]): number[] {
+  return curves.slice(1).flatMap((piece, index) => {
+    const before = curves[index]?.at(-1);
+    const [after] = piece;
+    if (!before || !after) return [];
+    const still = after.time - before.time - (after.at - before.at);
+    return still >= SHORTEST_GAP_MS ? [after.at] : [];
+  });
 }
 
 function longestStep(points: readonly Point[]): number {

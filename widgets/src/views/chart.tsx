@@ -1,8 +1,8 @@
-// Curves over time, drawn as SVG: an area chart with a read-out, and a sparkline.
+// Curves over the time that a run ran, drawn as SVG: an area chart with a read-out, and a sparkline.
 
 import { useMemo, useState } from "preact/hooks";
 import { clock, clockShort } from "../format";
-import { type Point, pieces } from "../history";
+import { type Point, pauses, pieces } from "../history";
 import type { HistorySample } from "../messages";
 import { useSize } from "./hooks";
 
@@ -10,6 +10,7 @@ const PAD_TOP = 4;
 const PAD_BOTTOM = 16;
 
 interface Extent {
+  /** Running milliseconds. */
   from: number;
   to: number;
   top: number;
@@ -35,8 +36,9 @@ export function Chart({ title, samples, measure, words, level, live, testId }: C
   const points = curves.flat();
   const extent = extentOf(points, level);
   const bottom = height - PAD_BOTTOM;
-  const x = (time: number) => scale(time, extent.from, extent.to, width);
+  const x = (at: number) => scale(at, extent.from, extent.to, width);
   const y = (value: number) => bottom - scale(value, 0, extent.top, bottom - PAD_TOP);
+  const [first] = points;
   const last = points.at(-1);
   const shown = pointer === null ? last : nearest(points, pointer, x);
   return (
@@ -54,7 +56,7 @@ export function Chart({ title, samples, measure, words, level, live, testId }: C
         onPointerMove={(event) => setPointer(event.offsetX)}
         onPointerLeave={() => setPointer(null)}
       >
-        {width > 0 && last && (
+        {width > 0 && first && last && (
           <svg
             width={width}
             height={height}
@@ -71,14 +73,17 @@ export function Chart({ title, samples, measure, words, level, live, testId }: C
                 <path class="sm-curve" d={linePath(curve, x, y)} />
               </g>
             ))}
+            {pauses(curves).map((at) => (
+              <line key={at} class="sm-pause" x1={x(at)} x2={x(at)} y1={0} y2={bottom} />
+            ))}
             {shown && pointer !== null && (
-              <line class="sm-level" x1={x(shown.time)} x2={x(shown.time)} y1={0} y2={bottom} />
+              <line class="sm-level" x1={x(shown.at)} x2={x(shown.at)} y1={0} y2={bottom} />
             )}
             <text class="sm-tick" x={0} y={height - 4}>
-              {tick(extent.from, extent)}
+              {tick(first.time, last.time - first.time)}
             </text>
             <text class="sm-tick" x={width} y={height - 4} text-anchor="end">
-              {tick(extent.to, extent)}
+              {tick(last.time, last.time - first.time)}
             </text>
           </svg>
         )}
@@ -98,7 +103,7 @@ export function Sparkline({ samples, measure }: SparklineProps) {
   const height = 16;
   const curves = useMemo(() => pieces(samples.slice(-60), measure), [samples, measure]);
   const extent = extentOf(curves.flat(), null);
-  const x = (time: number) => scale(time, extent.from, extent.to, width);
+  const x = (at: number) => scale(at, extent.from, extent.to, width);
   const y = (value: number) => height - 1 - scale(value, 0, extent.top, height - 2);
   return (
     <svg class="sm-sparkline" width={width} height={height} aria-hidden="true">
@@ -109,17 +114,17 @@ export function Sparkline({ samples, measure }: SparklineProps) {
   );
 }
 
-function extentOf(points: readonly Point[], level: number | null): Extent {
-  const from = points[0]?.time ?? 0;
-  const to = points.at(-1)?.time ?? 0;
+export function extentOf(points: readonly Point[], level: number | null): Extent {
+  const from = points[0]?.at ?? 0;
+  const to = points.at(-1)?.at ?? 0;
   let top = level ?? 0;
   for (const { value } of points) if (value > top) top = value;
   return { from, to: Math.max(to, from + 1000), top: top || 1 };
 }
 
 /** A time on the axis: with seconds where the axis is short. */
-function tick(time: number, { from, to }: Extent): string {
-  return to - from < 600_000 ? clock(time) : clockShort(time);
+function tick(time: number, span: number): string {
+  return span < 600_000 ? clock(time) : clockShort(time);
 }
 
 function scale(value: number, from: number, to: number, length: number): number {
@@ -129,21 +134,21 @@ function scale(value: number, from: number, to: number, length: number): number 
 type Axis = (value: number) => number;
 
 function linePath(curve: readonly Point[], x: Axis, y: Axis): string {
-  return curve.map(({ time, value }, at) => `${at ? "L" : "M"}${x(time)} ${y(value)}`).join("");
+  return curve.map(({ at, value }, index) => `${index ? "L" : "M"}${x(at)} ${y(value)}`).join("");
 }
 
 function areaPath(curve: readonly Point[], x: Axis, y: Axis, bottom: number): string {
   const [first] = curve;
   const last = curve.at(-1);
   if (!first || !last) return "";
-  return `${linePath(curve, x, y)}L${x(last.time)} ${bottom}L${x(first.time)} ${bottom}Z`;
+  return `${linePath(curve, x, y)}L${x(last.at)} ${bottom}L${x(first.at)} ${bottom}Z`;
 }
 
-function nearest(points: readonly Point[], at: number, x: Axis): Point | undefined {
+function nearest(points: readonly Point[], pointer: number, x: Axis): Point | undefined {
   let best: Point | undefined;
   let distance = Number.POSITIVE_INFINITY;
   for (const point of points) {
-    const away = Math.abs(x(point.time) - at);
+    const away = Math.abs(x(point.at) - pointer);
     if (away >= distance) continue;
     best = point;
     distance = away;
