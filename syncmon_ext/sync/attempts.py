@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,12 +22,14 @@ RETRY_SECONDS: Final = float(os.environ.get("SYNCMON_RETRY_SECONDS", "600"))
 FIRST_WAIT_SECONDS: Final = 0.2
 LONGEST_WAIT_SECONDS: Final = 15.0
 JITTER_SECONDS: Final = 1.0
+TELL_SECONDS: Final = 15.0  # from the first telling of an outage to the next, each twice the last
 
 
 def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """``function(*arguments)``, tried again with back-off and jitter on a lost or busy database.
 
-    Each failed try is told under ``label``. The last error is raised as it is.
+    That tries fail is told under ``label`` when it begins, then ever more rarely. The last error is raised
+    as it is.
     """
     try:
         return function(*arguments)
@@ -39,6 +42,7 @@ def attempted(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
 def _again(
     label: str, first: DatabaseUnavailable, function: Callable[..., Any], *arguments: Any
 ) -> Any:
+    wait, due = TELL_SECONDS, time.monotonic()
     for attempt in stamina.retry_context(
         on=_worth_another_try,
         attempts=None,
@@ -55,11 +59,13 @@ def _again(
             except SnapshotLost:
                 raise
             except DatabaseUnavailable as error:
-                tell(
-                    label,
-                    f"try {attempt.num} failed: {error.message}; "
-                    f"trying again for {RETRY_SECONDS:,.0f} s at most",
-                )
+                if time.monotonic() >= due:
+                    tell(
+                        label,
+                        f"try {attempt.num} failed: {error.message}; "
+                        f"trying again for {RETRY_SECONDS:,.0f} s at most",
+                    )
+                    wait, due = 2 * wait, time.monotonic() + wait
                 raise
     raise AssertionError("unreachable: the context returns or raises")
 

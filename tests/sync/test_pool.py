@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -161,8 +162,8 @@ def test_lost_database_is_tried_again_with_a_notice_and_a_visible_wait(
 ) -> None:
     flag = tmp_path / "up"
     job = pool.submit(attempted, "flights", unavailable_until, flag)
-    until(lambda: len(notices) >= 2)
-    assert pool.waits()[0][0] == "warehouse"
+    until(lambda: len(notices) >= 1)
+    until(lambda: [name for name, _ in pool.waits()] == ["warehouse"])
     assert notices[0].label == "flights"
     assert "does not answer" in notices[0].message
     flag.touch()
@@ -177,6 +178,7 @@ def test_each_try_is_counted_and_none_is_made_twice(
     monkeypatch.setattr(attempts, "tell", lambda _label, message: told.append(message))
     monkeypatch.setattr(attempts, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(attempts, "JITTER_SECONDS", 0.0)
+    monkeypatch.setattr(attempts, "TELL_SECONDS", 0.0)
 
     def third_time_lucky(value: str) -> str:
         calls.append(len(calls))
@@ -190,6 +192,32 @@ def test_each_try_is_counted_and_none_is_made_twice(
         "try 1 failed: warehouse is away 1",
         "try 2 failed: warehouse is away 2",
     ]
+
+
+def test_an_outage_is_told_when_it_begins_then_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    told: list[tuple[float, str]] = []
+    calls: list[float] = []
+    monkeypatch.setattr(attempts, "tell", lambda _label, message: told.append((now, message)))
+    monkeypatch.setattr(attempts, "FIRST_WAIT_SECONDS", 0.0001)
+    monkeypatch.setattr(attempts, "LONGEST_WAIT_SECONDS", 0.0001)
+    monkeypatch.setattr(attempts, "JITTER_SECONDS", 0.0)
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def back_after_two_minutes() -> str:
+        nonlocal now
+        calls.append(now)
+        now += 1.0
+        if now < 120.0:
+            raise DatabaseUnavailable("warehouse is away")
+        return "copied"
+
+    assert attempted("flights", back_after_two_minutes) == "copied"
+    assert len(calls) == 120
+    assert [at for at, _ in told] == [1.0, 16.0, 46.0, 106.0]
+    assert told[1][1].startswith("try 16 failed: warehouse is away;")
 
 
 def test_a_snapshot_that_is_lost_is_not_tried_again() -> None:
