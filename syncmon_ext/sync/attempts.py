@@ -55,7 +55,7 @@ def _again(
             try:
                 if attempt.num == 1:
                     raise first  # it has failed already
-                return function(*arguments)
+                result = function(*arguments)
             except SnapshotLost:
                 raise
             except DatabaseUnavailable as error:
@@ -67,6 +67,8 @@ def _again(
                     )
                     wait, due = 2 * wait, time.monotonic() + wait
                 raise
+            tell(label, f"try {attempt.num} succeeded: it goes on", over=True)
+            return result
     raise AssertionError("unreachable: the context returns or raises")
 
 

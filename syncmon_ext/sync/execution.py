@@ -32,6 +32,7 @@ from syncmon_ext.sync.databases import postgresql
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.lease import end_process, this_process
+from syncmon_ext.sync.outages import Outages
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildPool, Notice
 from syncmon_ext.sync.recorder import Recorder
@@ -101,6 +102,7 @@ class Execution:
         self._recorder.command = self._run.state
         self._recorder.throttle = self._run.throttle
         slots = 1 if frozen.target.url.startswith("sqlite") else frozen.spec.workers
+        self._outages = Outages()
         self._pool = ChildPool(
             slots + 1,  # one more for planning, walking and putting in place
             [frozen.source.name, frozen.target.name],
@@ -390,8 +392,14 @@ class Execution:
         if not notice.message:
             self._gauge.move()
             return
-        unit = notice.label if notice.label in self._runtimes else None
-        self._recorder.log(Level.WARNING, f"{notice.label}: {notice.message}", unit)
+        if notice.over:
+            told = self._outages.ended(notice.label)
+        else:
+            told = self._outages.is_news(notice.label, time.monotonic())
+        if told:
+            unit = notice.label if notice.label in self._runtimes else None
+            level = Level.INFO if notice.over else Level.WARNING
+            self._recorder.log(level, f"{notice.label}: {notice.message}", unit)
 
 
 def _changed(old: Plan, new: Plan, wanted: dict[str, UnitRuntime]) -> list[str]:

@@ -38,6 +38,7 @@ class Notice(NamedTuple):
 
     label: str
     message: str
+    over: bool = False  # what was told of under this label
 
 
 class _Shares:
@@ -84,10 +85,10 @@ class _Call(NamedTuple):
 _tell: Callable[[Notice], None] | None = None
 
 
-def tell(label: str, message: str) -> None:
+def tell(label: str, message: str, *, over: bool = False) -> None:
     """From inside a job: send a notice to whoever scheduled it; dropped where there is no pool."""
     if _tell is not None:
-        _tell(Notice(label, message))
+        _tell(Notice(label, message, over))
 
 
 def tell_moving(label: str) -> None:

@@ -168,6 +168,7 @@ def test_lost_database_is_tried_again_with_a_notice_and_a_visible_wait(
     assert "does not answer" in notices[0].message
     flag.touch()
     assert job.result(timeout=30) == "answered"
+    assert notices[-1].over and "succeeded" in notices[-1].message
 
 
 def test_each_try_is_counted_and_none_is_made_twice(
@@ -175,7 +176,7 @@ def test_each_try_is_counted_and_none_is_made_twice(
 ) -> None:
     told: list[str] = []
     calls: list[int] = []
-    monkeypatch.setattr(attempts, "tell", lambda _label, message: told.append(message))
+    monkeypatch.setattr(attempts, "tell", lambda _label, message, **_: told.append(message))
     monkeypatch.setattr(attempts, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(attempts, "JITTER_SECONDS", 0.0)
     monkeypatch.setattr(attempts, "TELL_SECONDS", 0.0)
@@ -191,6 +192,7 @@ def test_each_try_is_counted_and_none_is_made_twice(
     assert [message.split(";")[0] for message in told] == [
         "try 1 failed: warehouse is away 1",
         "try 2 failed: warehouse is away 2",
+        "try 3 succeeded: it goes on",
     ]
 
 
@@ -200,7 +202,7 @@ def test_an_outage_is_told_when_it_begins_then_ever_more_rarely(
     now = 0.0
     told: list[tuple[float, str]] = []
     calls: list[float] = []
-    monkeypatch.setattr(attempts, "tell", lambda _label, message: told.append((now, message)))
+    monkeypatch.setattr(attempts, "tell", lambda _label, said, **_: told.append((now, said)))
     monkeypatch.setattr(attempts, "FIRST_WAIT_SECONDS", 0.0001)
     monkeypatch.setattr(attempts, "LONGEST_WAIT_SECONDS", 0.0001)
     monkeypatch.setattr(attempts, "JITTER_SECONDS", 0.0)
@@ -216,7 +218,8 @@ def test_an_outage_is_told_when_it_begins_then_ever_more_rarely(
 
     assert attempted("flights", back_after_two_minutes) == "copied"
     assert len(calls) == 120
-    assert [at for at, _ in told] == [1.0, 16.0, 46.0, 106.0]
+    assert [at for at, _ in told] == [1.0, 16.0, 46.0, 106.0, 120.0]
+    assert told[-1][1] == "try 120 succeeded: it goes on"
     assert told[1][1].startswith("try 16 failed: warehouse is away;")
 
 
