@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 # No test turns the power off: what a crashed server wrote is in the system's cache. A database is made and
 # dropped for nearly every test, which took half its time waiting for the disk.
-UNSYNCED = ("fsync", "full_page_writes")
+UNSYNCED = ("fsync", "full_page_writes", "synchronous_commit")
 
 
 def sqlite_url(path: Path) -> str:

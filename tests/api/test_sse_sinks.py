@@ -20,7 +20,7 @@ from syncmon_ext.api.sse_sockets import Sockets, SocketSink
 from syncmon_ext.api.sse_stream_sink import StreamSink
 from syncmon_ext.services.sse_client import Sink
 from syncmon_ext.services.sse_event import Frame
-from tests.api.certificate import client_context, server_context
+from tests.certificate import client_context, server_context
 
 ABORT = struct.pack("ii", 1, 0)
 BIG = Frame(bytes(range(256)) * 40_000)  # more than two sockets hold

@@ -22,13 +22,8 @@ _numbers = itertools.count(1)
 
 @cache
 def server_url() -> URL:
-    """The URL of a server that lives as long as this process, and need not survive a power cut."""
-    url = make_url(postgres_server().get_uri()).set(drivername="postgresql")
-    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as pg:
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            pg.execute(f"ALTER SYSTEM SET {setting} = off".encode())
-        pg.execute("SELECT pg_reload_conf()")
-    return url
+    """The URL of a server that lives as long as this process."""
+    return make_url(postgres_server().get_uri()).set(drivername="postgresql")
 
 
 def dsn(name: str) -> str:

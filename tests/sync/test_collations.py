@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import make_url
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.databases import sessions
+from tests.debian_server import GROUP, debian_database
 from tests.examples import examples
-from tests.icu_server import icu_server
 from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker
 
-pytestmark = pytest.mark.xdist_group("icu")  # one process has the server
+pytestmark = pytest.mark.xdist_group(GROUP)
 
 # Two words are one key where they differ in case alone, or not even by accents.
 IGNORES_CASE = "CREATE COLLATION kind (provider = icu, locale = '{}', deterministic = false)"
@@ -32,31 +33,18 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def icu(database: Maker) -> Iterator[Callable[[str], Database]]:
     """Makes a fresh database with a collation ``kind``; SQLite's are those of all tests."""
-    server = icu_server()
-    made: list[str] = []
+    with ExitStack() as made:
 
-    def run(statement: str) -> None:
-        with psycopg.connect(_text(server), autocommit=True) as pg:
-            pg.execute(statement.encode())
+        def make(collation: str) -> Database:
+            if not collation:
+                return database("sqlite")
+            url = made.enter_context(debian_database())
+            db = Database(Connection(name=str(make_url(url).database), url=url))
+            db.run(collation)
+            return db
 
-    def make(collation: str) -> Database:
-        if not collation:
-            return database("sqlite")
-        name = f"icu{next(_numbers)}"
-        run(f"CREATE DATABASE {name}")
-        made.append(name)
-        db = Database(Connection(name=name, url=_text(server.set(database=name))))
-        db.run(collation)
-        return db
-
-    yield make
-    sessions.close_all()
-    for name in made:
-        run(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _text(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
+        yield make
+        sessions.close_all()
 
 
 def distinct(db: Database, words: list[str]) -> list[str]:

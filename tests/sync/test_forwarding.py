@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import select
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -23,6 +18,7 @@ from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.routes import compiled, forwarding
 from syncmon_ext.sync.routes.base import Landed
+from tests.debian_server import GROUP, debian_database
 from tests.sync.copying import Copy
 from tests.sync.databases import Database, Maker
 
@@ -284,49 +280,20 @@ def test_wait_is_told_of_the_end_that_is_waited_for(
     assert told[-1] is None
 
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))  # the tests' own server has no TLS
-
-
 @pytest.fixture
-def tls_server() -> Iterator[str]:
-    """The URL of a server that takes no connection but an encrypted one."""
-    openssl = shutil.which("openssl")
-    if not BINARIES or openssl is None:
-        pytest.skip("no PostgreSQL with TLS on this machine")
-    # The server refuses to run as root, and must be able to reach its folder.
-    user = "postgres" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="syncmon-tls-"))
-    if user is not None:
-        shutil.chown(folder, user)
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, capture_output=True, user=user, cwd=folder)
-
-    data = str(folder / "data")
-    run(str(BINARIES[-1] / "initdb"), "--auth=trust", "--username=tests", "--no-sync", data)
-    key, certificate = f"{data}/server.key", f"{data}/server.crt"
-    run(openssl, "req", "-new", "-x509", "-nodes", "-subj", "/CN=localhost", "-keyout", key,
-        "-out", certificate)  # fmt: skip
-    run("chmod", "600", key)
-    Path(data, "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = f"-p {port} -k {folder} -c ssl=on -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = str(BINARIES[-1] / "pg_ctl")
-    run(control, "start", "--wait", f"--pgdata={data}", f"--log={folder}/log", f"-o{options}")
-    try:
-        yield f"postgresql://tests@127.0.0.1:{port}/postgres?sslmode=require"
-    finally:
+def encrypted() -> Iterator[Database]:
+    """A database of a server that encrypts, reached over TLS."""
+    with debian_database(sslmode="require") as url:
+        yield Database(Connection(name="tls", url=url))
         sessions.close_all()
-        run(control, "stop", "--mode=immediate", f"--pgdata={data}")
-        shutil.rmtree(folder)
 
 
+@pytest.mark.xdist_group(GROUP)
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_rows_to_and_from_an_encrypted_connection_pass_through_the_driver(
-    database: Maker, tls_server: str, end: str
+    database: Maker, encrypted: Database, end: str
 ) -> None:
-    plain, encrypted = database("postgresql"), Database(Connection(name="tls", url=tls_server))
+    plain = database("postgresql")
     source, target = (encrypted, plain) if end == "source" else (plain, encrypted)
     source.run(
         "CREATE TABLE t (id integer PRIMARY KEY, v text)",

@@ -1,24 +1,34 @@
-"""A PostgreSQL with ICU, which the wheel of the other tests lacks: Debian's binaries, a server of our own."""
+"""A PostgreSQL with ICU and TLS, which the wheel of the other tests lacks: Debian's programs, a server of our
+own."""
 
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
+from tests import certificate
+
+GROUP: Final = "debian"  # of xdist: one process has the server
 INSTALLED: Final = Path("/usr/lib/postgresql")  # where Debian and Ubuntu put every version
 USERS: Final = ("postgres", "nobody")  # whom root runs it as: PostgreSQL refuses root
 SETTINGS: Final = {
-    "listen_addresses": "",
+    "listen_addresses": "127.0.0.1",
+    "ssl": "on",
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -34,19 +44,26 @@ def programs() -> Path | None:
     return max(found, key=lambda path: float(path.parent.name), default=None)
 
 
+_numbers = itertools.count(1)
+
+
 @cache
-def icu_server() -> URL:
-    """The URL of a server that lives as long as this process; skips the test where there is none."""
+def debian_server() -> URL:
+    """The URL of a server that lives as long as this process; skips the test where there is none.
+
+    ``sslmode`` in the URL says whether a connection is encrypted.
+    """
     home = programs()
     if home is None:
-        reason = f"no PostgreSQL with ICU in {INSTALLED}: apt-get install postgresql"
+        reason = f"no PostgreSQL with ICU and TLS in {INSTALLED}: apt-get install postgresql"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="syncmon-icu-"))
-    user = _user()
+    folder = Path(tempfile.mkdtemp(prefix="syncmon-debian-"))
+    key, user = certificate.written(folder), _user()
     if user is not None:
-        shutil.chown(folder, user.pw_uid, user.pw_gid)
+        for path in (folder, key):
+            shutil.chown(path, user.pw_uid, user.pw_gid)
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(
@@ -66,13 +83,38 @@ def icu_server() -> URL:
         shutil.rmtree(folder, ignore_errors=True)
 
     run("initdb", "--username=tests", "--auth=trust", "--encoding=UTF8", "--no-sync")
-    options = " ".join(f"-c {name}={value!r}" for name, value in SETTINGS.items())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = SETTINGS | {"port": port, "ssl_cert_file": key, "ssl_key_file": key}
+    options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
     log = str(folder / "server.log")
     run("pg_ctl", "start", "--wait", f"--log={log}", f"--options=-k '{folder}' {options}")
     atexit.register(end)
     return URL.create(
-        "postgresql", username="tests", database="postgres", query={"host": str(folder)}
+        "postgresql",
+        username="tests",
+        host="127.0.0.1",
+        port=port,
+        database="postgres",
     )
+
+
+@contextmanager
+def debian_database(sslmode: str = "disable") -> Iterator[str]:
+    """The URL of a new, empty database, which goes at the end."""
+    server, name = debian_server(), f"t{next(_numbers)}"
+    admin = server.render_as_string(hide_password=False)
+
+    def run(statement: str) -> None:
+        with psycopg.connect(admin, autocommit=True) as pg:
+            pg.execute(statement.encode())
+
+    run(f"CREATE DATABASE {name}")
+    try:
+        url = server.set(database=name).update_query_dict({"sslmode": sslmode})
+        yield url.render_as_string(hide_password=False)
+    finally:
+        run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _user() -> pwd.struct_passwd | None:

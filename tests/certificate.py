@@ -1,4 +1,4 @@
-"""A certificate for the loopback, made for the test that needs it."""
+"""A certificate for the loopback, made for the tests that need it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def server_context(folder: Path) -> ssl.SSLContext:
-    """The server's side of TLS with a certificate that it signed itself."""
+def written(folder: Path) -> Path:
+    """A file with a key and the certificate that it signed itself, for the owner's eyes."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -27,8 +27,9 @@ def server_context(folder: Path) -> ssl.SSLContext:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    written = folder / "server.pem"
-    written.write_bytes(
+    file = folder / "server.pem"
+    file.touch(0o600)
+    file.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -36,8 +37,13 @@ def server_context(folder: Path) -> ssl.SSLContext:
         )
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
+    return file
+
+
+def server_context(folder: Path) -> ssl.SSLContext:
+    """The server's side of TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(written)
+    context.load_cert_chain(written(folder))
     return context
 
 
