@@ -80,6 +80,11 @@ class _Call(NamedTuple):
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     last: bool  # of its child
+    era: int  # how often all children had been killed before
+
+
+def _died(call: _Call) -> ChildDied:
+    return ChildDied(f"a child process ended in the middle of {call.function.__name__}")
 
 
 _tell: Callable[[Notice], None] | None = None
@@ -116,6 +121,7 @@ class ChildPool(Executor):
         self._waiting: deque[_Call] = deque()
         self._idle = list(reversed(range(size)))
         self._children: dict[int, Any] = {}
+        self._era = 0
         self._lock = threading.Lock()
         self._closed = False
         self._threads = [
@@ -131,16 +137,19 @@ class ChildPool(Executor):
         """Run ``fn(*args)`` in a child; both must be picklable. Keywords are not supported."""
         if kwargs:
             raise TypeError("jobs take positional arguments only")
-        return self._put(_Call(Future(), fn, args, last=False))
+        return self._put(fn, args, last=False)
 
     def submit_last(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """As ``submit``, in a child that ends with the job: so much memory is not given back else."""
-        return self._put(_Call(Future(), fn, args, last=True))
+        return self._put(fn, args, last=True)
 
-    def _put(self, call: _Call) -> Future[Any]:
+    def _put(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], *, last: bool
+    ) -> Future[Any]:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is closed")
+            call = _Call(Future(), function, arguments, last, self._era)
             if self._idle:
                 self._calls[self._idle.pop()].put(call)
             else:
@@ -148,11 +157,17 @@ class ChildPool(Executor):
         return call.future
 
     def kill(self) -> None:
-        """Kill every child now: transactions in flight are rolled back by their databases."""
+        """Kill every child now: transactions in flight are rolled back by their databases. What was
+        submitted and has not begun never does."""
         with self._lock:
+            self._era += 1
             for child in self._children.values():
                 child.kill()
             self._children.clear()  # a job that comes now gets a new child, not a dying one
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for call in waiting:
+            call.future.cancel()
 
     def waits(self) -> list[tuple[str, float]]:
         """What the children wait for: (connection name, seconds so far), the longest first."""
@@ -171,16 +186,10 @@ class ChildPool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the children after the jobs that were submitted, or at once with ``cancel_futures``."""
-        cancelled: list[_Call] = []
         with self._lock:
             self._closed = True
-            if cancel_futures:
-                cancelled = list(self._waiting)
-                self._waiting.clear()
             while self._idle:
                 self._calls[self._idle.pop()].put(None)
-        for call in cancelled:
-            call.future.cancel()
         if cancel_futures:
             self.kill()
         if wait:
@@ -209,7 +218,9 @@ class ChildPool(Executor):
             if child is None or pipe is None or not usable or not child.is_alive():
                 self._bury(child, pipe)
                 child, pipe = self._start(slot)
-            succeeded, value = self._run(pipe, child, call)
+            with self._lock:  # from here on this child dies with the others
+                begins = call.era == self._era
+            succeeded, value = self._run(pipe, child, call) if begins else (False, _died(call))
             self._shares.set_waiting(slot, -1)
             if isinstance(value, ChildDied):
                 self._bury(child, pipe)
@@ -272,8 +283,7 @@ class ChildPool(Executor):
                 return answer  # type: ignore[no-any-return]  # as _serve sends it
         except (OSError, EOFError):
             pass
-        died = ChildDied(f"a child process ended in the middle of {call.function.__name__}")
-        return False, died
+        return False, _died(call)
 
 
 def _serve(pipe: Connection, numbers: Any, slot: int, names: list[str]) -> None:

@@ -258,3 +258,18 @@ def test_job_right_after_a_kill_gets_a_new_child(pool: ChildPool) -> None:
         pool.kill()
         assert pool.submit(pid).result(timeout=20)
         assert isinstance(job.exception(timeout=20), ChildDied)
+
+
+def test_what_waits_for_a_child_never_begins_once_all_are_killed(
+    pool: ChildPool, tmp_path: Path
+) -> None:
+    """A table that was still to be put in place must not be so after the run was stopped."""
+    never, made = tmp_path / "never", tmp_path / "made"
+    held = [pool.submit(pid_after, never) for _ in range(2)]
+    waiting = [pool.submit(made.touch) for _ in range(3)]
+    pool.kill()
+    assert pool.submit(pid).result(20) != os.getpid()
+    wait([*held, *waiting], 20)
+    assert all(isinstance(future.exception(0), ChildDied) for future in held)
+    assert all(future.cancelled() for future in waiting)
+    assert not made.exists()
