@@ -260,6 +260,8 @@ class Execution:
     def _complete(self) -> bool:
         copies = self._scheduler.units
         failed = [copy for copy in copies if copy.runtime.state is not UnitState.COMPLETED]
+        if failed:
+            self._scheduler.drain()  # chunks beside those that failed are counted, or not committed
         self._gauge.refresh(copies, [], force=True)
         rows = sum(copy.runtime.rows_committed for copy in copies)
         if failed:

@@ -105,14 +105,16 @@ class Outcomes:
             self.swapped([copy], [SwapResult(unit_id=mark.unit_id, rows=mark.rows_swapped or 0)])
 
     def copied(self, copy: UnitCopy, chunk: Chunk, future: Future[Any]) -> None:
-        """A chunk's copy has ended."""
+        """A chunk's copy has ended; it is committed also where another one has failed the unit."""
         answer = self.answer(copy, future, chunk)
-        if answer is None or copy.ended:
+        if answer is None:
             return
         result: ChunkResult = answer[0]
         self._child_deaths = 0
         copy.take_chunk(result, self._gauge.elapsed())
         self._gauge.count(result)
+        if copy.ended:
+            copy.change(speed=None, eta_seconds=None)
         self.save(copy)
 
     def batch(self, batch: list[UnitCopy], future: Future[Any]) -> None:

@@ -21,7 +21,7 @@ from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import runs, units
 from syncmon_ext.sync import launcher
 from syncmon_ext.sync.lease import process_of
-from tests.faults.harness import ROUTES, Rig, rig
+from tests.faults.harness import ROUTES, Rig, made_rows, rig
 
 SLOW = {"rows": 800}
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
@@ -165,6 +165,23 @@ def test_one_failed_table_leaves_the_others_and_is_resumed_alone(tmp_path: Path)
         assert it.until_ended().state is State.COMPLETED
         assert it.target.content("carriers") == it.source.content("carriers")
         assert finished is not None
+
+
+def test_chunk_that_commits_after_its_table_has_failed_is_counted(tmp_path: Path) -> None:
+    tables = ["flights", "carriers", "empty"]
+    with rig(tmp_path, "sqlite-postgresql", throttle={"rows": 400}, tables=tables) as it:
+        more = [(f"M{number}", "goes on meanwhile") for number in range(800)]
+        it.source.execute("INSERT INTO carriers VALUES (?, ?)", more)
+        bad = made_rows(1_500)["flights"][310][0]  # PostgreSQL has no text with a NUL
+        it.source.execute(f"UPDATE flights SET note = 'a' || char(0) WHERE id = {bad}")
+        it.control.start("nightly")
+        progress = it.until_ended()
+        assert progress.state is State.FAILED
+        [flights] = [unit for unit in progress.units if unit.state is UnitState.FAILED]
+        there = {key: rows for key, (_, rows) in it.target.checkpoints().items()}
+        assert flights.rows_committed == sum(
+            rows for (unit_id, _, _), rows in there.items() if unit_id == "flights"
+        )
 
 
 def test_start_twice_is_refused_and_the_same_key_starts_once(tmp_path: Path) -> None:
