@@ -99,3 +99,8 @@ class Copy:
         jobs.forget(self.target, self.own, self.units)
         sessions.close_all()  # as a run's processes end with it
         return rows
+
+
+def errors(copy: Copy) -> list[str]:
+    """What the plan says is wrong, of all tables."""
+    return [error for unit in copy.units for error in unit.errors]

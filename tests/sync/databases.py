@@ -18,6 +18,10 @@ from syncmon_ext.sync.databases import sessions
 from tests.databases import postgres_server
 
 _numbers = itertools.count(1)
+PARENTS = (  # two tables, one of which refers to the other
+    "CREATE TABLE parent (id INTEGER NOT NULL PRIMARY KEY)",
+    "CREATE TABLE child (id INTEGER NOT NULL PRIMARY KEY, up INTEGER REFERENCES parent (id))",
+)
 
 
 @cache

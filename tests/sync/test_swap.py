@@ -1,0 +1,122 @@
+"""What hangs on a target table survives the swap, or the table is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sync.copying import Copy, errors, owner
+from tests.sync.databases import Maker
+
+
+def test_what_hangs_on_a_table_is_named_and_survives(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    source.insert("t", [(n, "new") for n in range(10)])
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "INSERT INTO t VALUES (100, 'old')",
+        "CREATE INDEX by_v ON t (v)",
+    )
+    assert Copy(source, target, tables=["t"]).units[0].swap == "rename"
+    target.run(
+        "CREATE VIEW seen AS SELECT v FROM t",
+        "CREATE MATERIALIZED VIEW kept AS SELECT v FROM t",
+        "CREATE TABLE inbound (t int REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE POLICY mine ON t USING (true)",
+        "CREATE PUBLICATION pub FOR TABLE t",
+        "GRANT SELECT ON t TO PUBLIC",
+    )
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].swap == "move"
+    for part in ("view seen", "materialised view kept", "policy mine", "publication pub", "grants"):
+        assert part in copy.units[0].swap_reason
+    oid = target.query("SELECT 't'::regclass::oid")
+    copy.run()
+    assert target.query("SELECT 't'::regclass::oid") == oid
+    assert sorted(target.query("SELECT * FROM seen")) == [("new",)] * 10
+    assert target.query("SELECT count(*) FROM pg_indexes WHERE indexname = 'by_v'") == [(1,)]
+
+
+def test_view_made_after_the_plan_still_survives(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY)")
+    source.insert("t", [(1,), (2,)])
+    target.run("CREATE TABLE t (id int PRIMARY KEY)")
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].swap == "rename"
+    target.run("CREATE VIEW seen AS SELECT id FROM t")
+    copy.run()
+    assert sorted(target.query("SELECT * FROM seen")) == [(1,), (2,)]
+
+
+def test_cascading_foreign_key_of_another_table_is_refused(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY)")
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "CREATE TABLE other (t int REFERENCES t (id) ON DELETE CASCADE)",
+    )
+    assert "other (CASCADE)" in errors(Copy(source, target, tables=["t"]))[0]
+
+
+def test_identity_and_serial_go_on_after_the_copied_rows(database: Maker) -> None:
+    source = database("postgresql")
+    source.run(
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, s serial, v text, "
+        "g text GENERATED ALWAYS AS (upper(v)) STORED)",
+        "INSERT INTO t (v) SELECT 'v' || n FROM generate_series(1, 30) n",
+    )
+    for existing in (False, True):
+        target = database("postgresql")
+        if existing:
+            target.run(
+                "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, s serial, v text, "
+                "g text GENERATED ALWAYS AS (upper(v)) STORED)"
+            )
+        Copy(source, target, tables=["t"]).run(7)
+        target.run("INSERT INTO t (v) VALUES ('next')")
+        assert target.query("SELECT id, s, g FROM t ORDER BY id DESC LIMIT 1") == [(31, 31, "NEXT")]
+        assert target.query("SELECT * FROM t WHERE id < 31 ORDER BY id") == source.query(
+            "SELECT * FROM t ORDER BY id"
+        )
+
+
+def test_indexes_triggers_and_autoincrement_of_sqlite_survive(database: Maker) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT COLLATE NOCASE UNIQUE, "
+        "CHECK (v <> 'x'))",
+        "CREATE INDEX half ON t (v DESC) WHERE v > 'a'",
+        "CREATE INDEX [odd name] ON t (lower(v))",
+    )
+    source.insert("t", [(n, f"v{n}") for n in range(1, 20)])
+    for run in ("first", "second"):
+        Copy(source, target, owner(run=run), tables=["t"]).run(5)
+        if run == "first":
+            target.run(
+                "CREATE TRIGGER no_delete BEFORE DELETE ON t BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+        shape = (
+            "SELECT type, name, substr(sql, instr(sql, '(')) FROM sqlite_schema "
+            "WHERE name NOT LIKE '%syncmon%' AND type <> 'trigger'"
+        )
+        assert set(target.query(shape)) == set(source.query(shape))
+        with pytest.raises(Exception, match="no"):
+            target.run("DELETE FROM t")
+    target.run("INSERT INTO t (v) VALUES ('z')")
+    assert target.query("SELECT max(id) FROM t") == [(20,)]
+
+
+def test_partitioned_tables_are_read_and_filled(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for db in (source, target):
+        db.run(
+            "CREATE TABLE t (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)",
+            "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (50)",
+            "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (50) TO (1000)",
+        )
+    source.insert("t", [(n, "new") for n in range(100)])
+    target.insert("t", [(n, "old") for n in range(200)])
+    Copy(source, target, tables=["t"]).run(30)
+    assert target.query("SELECT * FROM t ORDER BY id") == [(n, "new") for n in range(100)]
+    assert target.query("SELECT count(*) FROM t1") == [(50,)]
