@@ -84,6 +84,11 @@ def opened(
         yield Reader(response, last_id)
 
 
+def at_start(reader: Reader) -> list[object]:
+    """The first progress and the first log event."""
+    return [reader.next("progress"), reader.next("log")]
+
+
 def entries(events: list[Event]) -> list[Any]:
     """The log entries in events."""
     return [entry for event in events if event.name == "log" for entry in event.data]

@@ -25,6 +25,7 @@ source = "source"
 target = "target"
 tables = ["t"]
 """
+RunOf = Callable[..., SimulatedRun]
 
 
 def make_server(folder: Path, **options: Any) -> JupyterServer:
@@ -62,7 +63,7 @@ def store(server: JupyterServer) -> Iterator[Store]:
 
 
 @pytest.fixture
-def run_of(store: Store) -> Callable[..., SimulatedRun]:
+def run_of(store: Store) -> RunOf:
     """Begins a simulated run of a new task."""
 
     def make(*tables: str, task_id: str | None = None) -> SimulatedRun:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 
 from syncmon_ext.model.state import State
-from tests.api.conftest import make_server
-from tests.simulated import SimulatedRun
+from tests.api.conftest import RunOf, make_server
 from tests.sse import opened
 
-RunOf = Callable[..., SimulatedRun]
 AT_ONCE = 6
 
 

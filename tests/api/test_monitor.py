@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 
 import httpx
 import msgspec
@@ -12,9 +11,9 @@ import pytest
 
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.state import State
+from tests.api.conftest import RunOf
 from tests.simulated import SimulatedRun
 
-RunOf = Callable[..., SimulatedRun]
 CSV = {"Accept": "text/csv"}
 ARROW = {"Accept": "application/vnd.apache.arrow.stream"}
 NDJSON = {"Accept": "application/x-ndjson"}

@@ -1,10 +1,11 @@
+"""The stream of one task, from its first event to its end."""
+
 from __future__ import annotations
 
 import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,19 +14,11 @@ import psutil
 import pytest
 
 from syncmon_ext.model.state import State
-from syncmon_ext.store import log, tasks
 from syncmon_ext.store.store import Store
-from tests.api.conftest import make_server
+from tests.api.conftest import RunOf, make_server
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
-from tests.sse import Event, Reader, entries, opened, seqs
-
-RunOf = Callable[..., SimulatedRun]
-
-
-def at_start(reader: Reader) -> list[object]:
-    """The first progress and the first log event."""
-    return [reader.next("progress"), reader.next("log")]
+from tests.sse import Reader, at_start, entries, opened, seqs
 
 
 def test_stream_begins_with_progress_and_latest_entries(
@@ -129,19 +122,6 @@ def test_stream_of_an_ended_task_shows_it_and_ends(client: httpx.Client, run_of:
     assert seqs(events) == [1, 2]
 
 
-def test_end_missed_is_told_at_the_reconnect(client: httpx.Client, run_of: RunOf) -> None:
-    run = run_of()
-    run.write("one")
-    path = f"tasks/{run.task_id}/stream"
-    with opened(client, path) as reader:
-        at_start(reader)
-    run.become(State.COMPLETED)  # without an entry: the position does not change
-    with opened(client, path, reader.last_id) as reader:
-        events = reader.rest()
-    assert [event.name for event in events] == ["progress", "end"]
-    assert client.get(path, headers={"Last-Event-ID": reader.last_id or ""}).status_code == 204
-
-
 def test_paused_task_keeps_its_stream(client: httpx.Client, run_of: RunOf) -> None:
     run = run_of()
     with opened(client, f"tasks/{run.task_id}/stream") as reader:
@@ -152,208 +132,12 @@ def test_paused_task_keeps_its_stream(client: httpx.Client, run_of: RunOf) -> No
         assert reader.next("progress").data["state"] == "running"
 
 
-def test_restarted_task_is_streamed_again(client: httpx.Client, run_of: RunOf) -> None:
-    run = run_of()
-    run.write("one")
-    path = f"tasks/{run.task_id}/stream"
-    run.become(State.COMPLETED, "over")
-    with opened(client, path) as reader:
-        reader.rest()
-    second = run_of(task_id=run.task_id)
-    second.write("again")
-    with opened(client, path, reader.last_id) as reader:
-        assert reader.next("progress").data["run_id"] == second.run_id
-        assert seqs([reader.next("log")]) == [3]
-
-
 def test_unknown_task_is_refused_with_a_body(client: httpx.Client) -> None:
     answer = client.get("tasks/nowhere/stream")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "task_not_found"
     assert client.get("stream", params={"task": "nowhere"}).status_code == 404
     assert client.get("stream", params={"logs": "nowhere"}).status_code == 404
-
-
-def test_stream_that_comes_back_has_no_gap_and_no_repeat(
-    client: httpx.Client, run_of: RunOf
-) -> None:
-    run = run_of()
-    run.write(*(f"line {n}" for n in range(60)))
-    path = f"tasks/{run.task_id}/stream"
-    with opened(client, path) as reader:
-        seen = seqs([reader.next("log")])
-    run.write(*(f"more {n}" for n in range(2_500)))
-    with opened(client, path, reader.last_id) as reader:
-        events = reader.until(lambda found: len(seqs(found)) >= 2_500)
-    assert "reset" not in {event.name for event in events}
-    assert seen + seqs(events) == list(range(11, 2_561))
-    assert all(len(event.data) <= 1_000 for event in events if event.name == "log")
-
-
-@pytest.mark.parametrize(
-    "junk",
-    ["junk", "0", "-1", "é", "a" * 10_000, "....", "0123456789abAAAABBBB.AAAAAAAA1", "%00"],
-)
-def test_junk_position_is_reset(client: httpx.Client, run_of: RunOf, junk: str) -> None:
-    run = run_of()
-    run.write("one")
-    headers = {"Last-Event-ID": junk.encode()}
-    with client.stream("GET", f"tasks/{run.task_id}/stream", headers=headers) as response:
-        reader = Reader(response)
-        events = [reader.next(), reader.next(), reader.next()]
-    assert [event.name for event in events] == ["reset", "progress", "log"]
-    assert events[0].id == ""
-    assert seqs(events) == [1]
-
-
-def test_positions_that_are_of_no_use_are_reset(
-    client: httpx.Client, run_of: RunOf, store: Store
-) -> None:
-    run = run_of()
-    run.write(*(f"line {n}" for n in range(9)))
-    path = f"tasks/{run.task_id}/stream"
-    with opened(client, path) as reader:
-        at_start(reader)
-    good = reader.last_id or ""
-    of_the_future = f"{good[:-1]}z"
-    other_store = f"{'f' * 12}{good[12:]}"
-    other_stream = f"{good[:12]}zzzz{good[16:]}"
-    run.write(*(f"line {n}" for n in range(10)))
-    with store.write() as connection:
-        log.trim(connection, run.task_id, 15)
-    for position in (of_the_future, other_store, other_stream, good):
-        with opened(client, path, position) as reader:
-            assert reader.next().name == "reset", position
-            assert seqs(at_start(reader)) == [15, 16, 17, 18, 19]  # type: ignore[arg-type]
-
-
-def test_position_of_a_removed_task_is_reset(
-    client: httpx.Client, run_of: RunOf, store: Store
-) -> None:
-    run = run_of()
-    run.write("old one", "old two")
-    path = f"tasks/{run.task_id}/stream"
-    with opened(client, path) as reader:
-        at_start(reader)
-    with store.write() as connection:
-        tasks.delete_task(connection, run.task_id)
-    again = run_of(task_id=run.task_id)
-    again.write("new one", "new two", "new three")
-    with opened(client, path, reader.last_id) as reader:
-        assert reader.next().name == "reset"
-        assert entries([reader.next("log")])[0]["message"] == "new one"
-
-
-def test_stream_of_many_tasks_carries_each(client: httpx.Client, run_of: RunOf) -> None:
-    first, second, third = run_of(), run_of(), run_of()
-    params = f"stream?task={first.task_id}&task={second.task_id}"
-    first.write("f1")
-    with opened(client, params) as reader:
-        begin = reader.until(
-            lambda found: sum(e.name == "progress" for e in found) == 2 and seqs(found) == [1]
-        )
-        assert {e.data["task_id"] for e in begin if e.name == "progress"} == {
-            first.task_id,
-            second.task_id,
-        }
-        third.write("not heard")
-        first.write("f2")
-        second.write("s1")
-        events = reader.until(lambda found: len(seqs(found)) == 2)
-    assert {entry["message"] for entry in entries(events)} == {"f2", "s1"}
-    first.write("f3")
-    second.write("s2", "s3")
-    first.become(State.COMPLETED)
-    with opened(client, params, reader.last_id) as reader:
-        events = reader.until(lambda found: len(seqs(found)) == 3)
-        assert {entry["message"] for entry in entries(events)} == {"f3", "s2", "s3"}
-        second.become(State.COMPLETED, "still open")
-        assert entries([reader.next("log")])[0]["message"] == "still open"
-
-
-def tells(kind: str, task_id: str) -> Callable[[list[Event]], bool]:
-    """Whether it was told, by name or, to a client that had yet to catch up, by no name at all."""
-
-    def told(found: list[Event]) -> bool:
-        changes = [event.data for event in found if event.name == "tasks"]
-        return any(task_id in change[kind] or not any(change.values()) for change in changes)
-
-    return told
-
-
-def test_stream_of_all_tasks_tells_of_tasks_that_come_and_go(
-    client: httpx.Client, run_of: RunOf, store: Store
-) -> None:
-    old = run_of()
-    old.write("old")
-    with opened(client, "stream") as reader:
-        reader.until(lambda found: old.task_id in {e["task_id"] for e in entries(found)})
-        run = run_of()
-        run.write("first", "second")
-        # Tasks of other tests go at their own time, and are told of as well.
-        reader.until(tells("made", run.task_id))
-        events = reader.until(lambda found: len(seqs(found, run.task_id)) == 2)
-        assert seqs(events, run.task_id) == [1, 2]
-        with store.write() as connection:
-            tasks.delete_task(connection, run.task_id)
-        reader.until(tells("removed", run.task_id))
-    spec = {"source": "source", "target": "target", "tables": ["x"], "task_id": "made-meanwhile"}
-    assert client.post("tasks", json=spec).status_code == 201
-    try:
-        with opened(client, "stream", reader.last_id) as reader:
-            assert reader.next().name == "tasks", "it learns of what changed while it was away"
-    finally:
-        client.delete("tasks/made-meanwhile")
-
-
-def test_open_stream_tells_that_the_configuration_broke_and_was_mended(tmp_path: Path) -> None:
-    with make_server(tmp_path) as server, server.client() as client:
-        with opened(client, "stream") as reader:
-            reader.next("progress")
-            written = tmp_path / "syncmon.toml"
-            good = written.read_text()
-            written.write_text(good + "[tasks.nightly\n")
-            event = reader.next("tasks")
-            assert event.data == {"made": [], "changed": [], "removed": []}
-            error = client.get("tasks").json()["configuration_error"]
-            assert str(written) in error["message"]
-            written.write_text(good)
-            reader.next("tasks")
-            assert client.get("tasks").json()["configuration_error"] is None
-            written.write_text(good + "[tasks.nightly\n")
-            reader.next("tasks")
-        written.write_text(good)
-        with opened(client, "stream", reader.last_id) as reader:
-            assert reader.next().name == "tasks", "it was mended while the client was away"
-
-
-def test_stream_whose_log_is_named_by_nothing_carries_all(
-    client: httpx.Client, run_of: RunOf
-) -> None:
-    one, other = run_of(), run_of()
-    one.write("first")
-    other.write("second")
-    with opened(client, f"stream?task={one.task_id}&task={other.task_id}&logs=") as reader:
-        assert reader.response.status_code == 200
-        reader.until(lambda found: {e["message"] for e in entries(found)} >= {"first", "second"})
-
-
-def test_log_of_one_task_alone(client: httpx.Client, run_of: RunOf) -> None:
-    loud, quiet = run_of(), run_of()
-    with opened(client, f"stream?task={quiet.task_id}&logs={loud.task_id}") as reader:
-        reader.until(lambda found: {"progress", "log"} <= {e.name for e in found})
-        quiet.write("not sent")
-        loud.write("sent")
-        quiet.commit("t", 5)
-        loud.commit("t", 5)
-        events = reader.until(
-            lambda found: (
-                bool(seqs(found))
-                and any(e.name == "progress" and e.data["rows_committed"] == 5 for e in found)
-            )
-        )
-    assert [entry["message"] for entry in entries(events)] == ["sent"]
-    assert {e.data["task_id"] for e in events if e.name == "progress"} == {quiet.task_id}
 
 
 def test_only_changed_units_are_sent_of_many(client: httpx.Client, run_of: RunOf) -> None:
