@@ -1,10 +1,14 @@
-"""Each test of the contract runs with the compiled loops, and without them."""
+"""Fixtures of the contract: each test runs with the compiled loops, and without them."""
 
 from __future__ import annotations
 
 import pytest
 
 from syncmon_ext.sync.routes import compiled
+from tests.contract.pairs import pair
+from tests.sync.databases import database
+
+__all__ = ["database", "pair"]
 
 
 @pytest.fixture(autouse=True, params=["loops", "python"])

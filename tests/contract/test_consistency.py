@@ -10,9 +10,7 @@ from syncmon_ext.model.state import State
 from syncmon_ext.sync import consistency
 from tests.faults.harness import rig
 from tests.sync.copying import Copy, owner
-from tests.sync.databases import Maker, database
-
-__all__ = ["database"]
+from tests.sync.databases import Maker
 
 
 @pytest.mark.parametrize("target_dialect", ["sqlite", "postgresql"])

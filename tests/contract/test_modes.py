@@ -12,23 +12,13 @@ from hypothesis import strategies as st
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.faults import FaultInjected
-from syncmon_ext.sync.routes.registry import ROUTES
+from tests.contract.pairs import Pair
 from tests.examples import examples
 from tests.sync.copying import Copy, owner
-from tests.sync.databases import Database, Maker, database
+from tests.sync.databases import Database, Maker
 
-__all__ = ["database"]
-
-PAIRS = sorted(tuple(name.split("_")) for name in ROUTES)
-Pair = tuple[Database, Database]
 _runs = itertools.count(1)
 EVENTS = {"name": "events", "cursor": "updated_at"}
-
-
-@pytest.fixture(params=PAIRS, ids="-".join)
-def pair(request: pytest.FixtureRequest, database: Maker) -> Pair:
-    source, target = request.param
-    return database(source), database(target)
 
 
 def make_events(db: Database, rows: list[tuple[Any, ...]]) -> None:

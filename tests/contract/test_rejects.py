@@ -13,12 +13,10 @@ from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable, Ta
 from syncmon_ext.sync import chunk_copy, jobs
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.routes.registry import ROUTES
-from tests.contract.test_routes import Pair, pair
+from tests.contract.pairs import Pair
 from tests.examples import examples
 from tests.sync.copying import Copy, owner
-from tests.sync.databases import Database, Maker, database
-
-__all__ = ["database", "pair"]
+from tests.sync.databases import Database, Maker
 
 _runs = itertools.count(1)
 

@@ -12,11 +12,9 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.sync import chunk_copy, jobs
 from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.routes.registry import ROUTES
-from tests.contract.test_routes import ROWS, Pair, content, make_table, pair
+from tests.contract.items import ROWS, content, make_table
+from tests.contract.pairs import Pair
 from tests.sync.copying import Copy
-from tests.sync.databases import database
-
-__all__ = ["database", "pair"]
 
 
 def staged(copy: Copy, target: Any) -> str:

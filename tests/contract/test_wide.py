@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from syncmon_ext.model.errors import CopyFailed
-from tests.contract.test_routes import Pair, pair
+from tests.contract.pairs import Pair
 from tests.sync.copying import Copy
-from tests.sync.databases import Database, Maker, database
-
-__all__ = ["database", "pair"]
+from tests.sync.databases import Database, Maker
 
 COLUMNS = 1_600  # the most that PostgreSQL allows
 KINDS = ["integer", "smallint", "text", "boolean"]
