@@ -53,6 +53,15 @@ class Ends:
         self.target.close()
 
 
+def before_each_row(database: Database, body: str) -> None:
+    """Let the database do something with a row of ``t`` before it takes it."""
+    database.run(
+        "CREATE FUNCTION each_row() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN {body} RETURN NEW; END $$",
+        "CREATE TRIGGER each_row BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION each_row()",
+    )
+
+
 @pytest.fixture
 def ends(database: Maker) -> Iterator[Ends]:
     source, target = database("postgresql"), database("postgresql")
@@ -159,11 +168,7 @@ def test_source_s_notices_between_its_rows_are_no_rows(ends: Ends) -> None:
 
 def test_target_s_notices_do_not_end_the_copy(ends: Ends) -> None:
     ends.databases[0].run("INSERT INTO t SELECT i, 'v' FROM generate_series(1, 5000) AS i")
-    ends.databases[1].run(
-        "CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "RAISE NOTICE 'row %', NEW.id; RETURN NEW; END $$",
-        "CREATE TRIGGER told BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION told()",
-    )
+    before_each_row(ends.databases[1], "RAISE NOTICE 'row %', NEW.id;")
     ends.target.change("SET client_min_messages = notice")
     assert ends.copy().rows == 5_000
     assert ends.same()
@@ -171,11 +176,7 @@ def test_target_s_notices_do_not_end_the_copy(ends: Ends) -> None:
 
 def test_rows_that_a_trigger_drops_are_missed(ends: Ends) -> None:
     ends.databases[0].run("INSERT INTO t SELECT i, 'v' FROM generate_series(1, 100) AS i")
-    ends.databases[1].run(
-        "CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF NEW.id = 7 THEN RETURN NULL; END IF; RETURN NEW; END $$",
-        "CREATE TRIGGER drops BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION drops()",
-    )
+    before_each_row(ends.databases[1], "IF NEW.id = 7 THEN RETURN NULL; END IF;")
     landed = ends.copy()
     assert (landed.rows_read, landed.rows) == (100, 99)
 
@@ -188,11 +189,7 @@ def test_backend_that_is_ended_is_an_outage(ends: Ends, end: str, blocked: bool)
         query = "SELECT 1, pg_sleep(600)::text"
         if end == "target":
             query = "SELECT i, repeat('v', 1000) FROM generate_series(1, 100000) AS i"
-            ends.databases[1].run(
-                "CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$",
-                "CREATE TRIGGER waits BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION waits()",
-            )
+            before_each_row(ends.databases[1], "PERFORM pg_sleep(600);")
     session: PostgresSession = getattr(ends, end)
     database = ends.databases[end == "target"]
     waits = "wait_event = 'PgSleep'" if blocked else "query LIKE 'COPY%'"
