@@ -65,6 +65,13 @@ class Meeting:
     async def sends(self, data: bytes) -> None:
         await asyncio.to_thread(self.client.sendall, data)
 
+    async def waits(self) -> asyncio.Future[bool]:
+        """The sink's wait, already begun, for a client that has not read all it was sent."""
+        self.sink.send(BIG)
+        waiting = asyncio.ensure_future(self.sink.drained())
+        await asyncio.sleep(0.01)
+        return waiting
+
     async def is_told(self) -> None:
         await until(lambda: self.told > 0)
         assert not self.sink.ready()
@@ -183,9 +190,7 @@ def test_rest_is_kept_and_delivered_before_what_follows(meet: Meet) -> None:
 def test_wait_for_a_client_can_be_given_up_and_begun_again(meet: Meet) -> None:
     async def test() -> None:
         async with meet() as met:
-            met.sink.send(BIG)
-            waiting = asyncio.ensure_future(met.sink.drained())
-            await asyncio.sleep(0.01)
+            waiting = await met.waits()
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
@@ -208,9 +213,7 @@ def test_client_that_hangs_up_is_told_of_once(meet: Meet) -> None:
 def test_client_that_resets_is_told_of_once_also_amid_a_rest(meet: Meet) -> None:
     async def test() -> None:
         async with meet() as met:
-            met.sink.send(BIG)
-            waiting = asyncio.ensure_future(met.sink.drained())
-            await asyncio.sleep(0.01)
+            waiting = await met.waits()
             met.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
             met.client.close()
             assert not await waiting
@@ -249,9 +252,7 @@ def test_unasked_bytes_are_dropped_up_to_a_bound(meet: Meet) -> None:
 def test_close_drops_what_was_not_taken_and_tells_nobody(meet: Meet) -> None:
     async def test() -> None:
         async with meet() as met:
-            met.sink.send(BIG)
-            waiting = asyncio.ensure_future(met.sink.drained())
-            await asyncio.sleep(0.01)
+            waiting = await met.waits()
             met.sink.close()
             assert not await waiting
             assert not met.sink.ready()
