@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import resource
 import signal
-import threading
 import time
+from contextlib import nullcontext
 
 import psutil
 
@@ -20,6 +20,7 @@ from benchmarks.sse.measure import (
     jupyter_in_use,
     lateness,
     percentile,
+    repeated,
     sockets_of,
     wait_until,
 )
@@ -170,21 +171,14 @@ def _left_behind(name: str, process: psutil.Process, baseline: int, count: int) 
 def _write(run: SimulatedRun, loud: SimulatedRun | None, seconds: int) -> dict[int, float]:
     """One entry a second; when each was committed. ``loud`` writes a megabyte a second beside it."""
     written: dict[int, float] = {}
-    stop = threading.Event()
 
     def shout() -> None:
         assert loud is not None
-        while not stop.wait(0.25):
-            loud.write(*("x" * 8_000 for _ in range(30)))
+        loud.write(*("x" * 8_000 for _ in range(30)))
 
-    shouting = threading.Thread(target=shout)
-    if loud is not None:
-        shouting.start()
-    for number in range(seconds):
-        run.write(f"mark-{number}- rows 100,000 to 200,000 of flights are committed")
-        written[number] = time.monotonic()
-        time.sleep(1)
-    stop.set()
-    if loud is not None:
-        shouting.join()
+    with nullcontext() if loud is None else repeated(0.25, shout):
+        for number in range(seconds):
+            run.write(f"mark-{number}- rows 100,000 to 200,000 of flights are committed")
+            written[number] = time.monotonic()
+            time.sleep(1)
     return written

@@ -107,25 +107,36 @@ def connect(crowd: Helper, server: JupyterServer, path: str, count: int, deaf: i
 
 
 @contextmanager
-def jupyter_in_use(server: JupyterServer) -> Iterator[list[float]]:
-    """The seconds that ``api/status`` takes, ten times a second, while the block runs."""
-    taken: list[float] = []
+def repeated(seconds: float, work: Callable[[], None]) -> Iterator[None]:
+    """Do the work again and again, so many seconds apart, in a thread, while the block runs."""
     stop = threading.Event()
 
-    def use() -> None:
-        with server.client() as client:
-            while not stop.wait(0.1):
-                began = time.monotonic()
-                client.get(f"{server.url}api/status").raise_for_status()
-                taken.append(time.monotonic() - began)
+    def repeat() -> None:
+        while not stop.wait(seconds):
+            work()
 
-    thread = threading.Thread(target=use)
+    thread = threading.Thread(target=repeat)
     thread.start()
     try:
-        yield taken
+        yield
     finally:
         stop.set()
         thread.join()
+
+
+@contextmanager
+def jupyter_in_use(server: JupyterServer) -> Iterator[list[float]]:
+    """The seconds that ``api/status`` takes, ten times a second, while the block runs."""
+    taken: list[float] = []
+    with server.client() as client:
+
+        def use() -> None:
+            began = time.monotonic()
+            client.get(f"{server.url}api/status").raise_for_status()
+            taken.append(time.monotonic() - began)
+
+        with repeated(0.1, use):
+            yield taken
 
 
 class Held:
@@ -139,7 +150,6 @@ class Held:
 def holds_of(server: JupyterServer) -> Iterator[Held]:
     """How long the event loop was held while the block runs, asked of Jupyter's metrics."""
     held = Held()
-    stop = threading.Event()
 
     def counts() -> tuple[float, int, int]:
         with server.client() as client:
@@ -150,18 +160,12 @@ def holds_of(server: JupyterServer) -> Iterator[Held]:
         return float(found["syncmon_loop_longest_hold_seconds"]), own, total - own
 
     def look_on() -> None:
-        while not stop.wait(WINDOW_SECONDS / 2):
-            held.longest = max(held.longest, counts()[0])
+        held.longest = max(held.longest, counts()[0])
 
     time.sleep(3 * WINDOW_SECONDS)  # the gauge forgets what was before
     _, own, others = counts()
-    thread = threading.Thread(target=look_on)
-    thread.start()
-    try:
+    with repeated(WINDOW_SECONDS / 2, look_on):
         yield held
-    finally:
-        stop.set()
-        thread.join()
     longest, all_own, all_others = counts()
     held.longest = max(held.longest, longest)
     held.own, held.others = all_own - own, all_others - others
