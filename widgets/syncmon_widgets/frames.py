@@ -54,7 +54,7 @@ class TaskFrame(pd.DataFrame):
         return pa.Table.from_pandas(self, preserve_index=False).replace_schema_metadata(None)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The same for any library that reads Arrow's C stream, such as polars and DuckDB."""
+        """The same for any library that reads Arrow's C stream, such as polars."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
 
