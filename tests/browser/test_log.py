@@ -46,9 +46,10 @@ def store(site: Site) -> Iterator[Store]:
     opened.close()
 
 
-def levels(page: Page) -> set[str | None]:
-    """The levels of the lines on the screen."""
-    return {row.get_attribute("data-level") for row in page.locator(".sm-log-row").all()}
+def levels(page: Page) -> set[str]:
+    """The levels of the lines that are on the screen at once."""
+    rows = page.locator(".sm-log-row")
+    return set(rows.evaluate_all("rows => rows.map(row => row.dataset.level)"))
 
 
 def downloaded(page: Page) -> list[dict[str, str]]:
@@ -98,6 +99,19 @@ def test_search_is_done_on_the_server(site: Site, open_page: OpenPage) -> None:
     expect(part(page, "log")).to_contain_text("No entry contains “no such words”.")
     part(page, "log-search").fill("")
     expect(part(page, f"log-{ERROR}")).to_be_visible()
+
+
+def test_search_ends_where_a_line_outside_of_it_is_shown(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site, "task=odd")
+    expect(part(page, f"log-{ERROR}")).to_be_visible()
+    part(page, "log-search").fill("line 77")
+    until(lambda: log_lines(page) == [77, *range(770, 780)], "what is found")
+    page.evaluate("location.hash = 'task=odd&line=500'")
+    expect(part(page, "log-500")).to_be_visible()
+    expect(part(page, "log-499")).to_be_visible()
+    expect(part(page, "log-search")).to_have_value("")
+    part(page, "log-search").fill("line 77")
+    until(lambda: log_lines(page) == [77, *range(770, 780)], "the same, found again")
 
 
 def test_log_follows_until_it_is_scrolled_up(site: Site, store: Store, open_page: OpenPage) -> None:

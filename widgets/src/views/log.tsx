@@ -93,7 +93,7 @@ function LogTools({ monitor, taskId, log, onStart }: LogToolsProps) {
           </button>
         )}
       </div>
-      <Search key={taskId} monitor={monitor} />
+      <Search key={taskId} monitor={monitor} searched={log.query.text} />
       {isFiltered(log.query) && log.entries.length > 0 && (
         <span class="sm-quiet" data-testid="log-found" title={FOUND_TITLE}>
           {foundWords(log)}
@@ -138,9 +138,15 @@ function LogTools({ monitor, taskId, log, onStart }: LogToolsProps) {
   );
 }
 
-function Search({ monitor }: { monitor: Monitor }) {
-  const [text, setText] = useState("");
-  const asked = useRef("");
+/** `searched` is what the log is searched for: going to a line that is elsewhere ends a search. */
+function Search({ monitor, searched }: { monitor: Monitor; searched: string }) {
+  const [text, setText] = useState(searched);
+  const asked = useRef(searched);
+  useEffect(() => {
+    if (searched === asked.current) return;
+    asked.current = searched;
+    setText(searched);
+  }, [searched]);
   useEffect(() => {
     const wanted = text.trim();
     if (wanted === asked.current) return;
