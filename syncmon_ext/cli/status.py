@@ -25,8 +25,8 @@ EMPTY = """\
 ○ There are no tasks yet. Write syncmon.toml:
 
     [connections]
-    flights = { url = "sqlite:///flights.db" }
-    copy = { url = "sqlite:///copy.db" }
+    flights.url = "sqlite:///flights.db"
+    copy.url = "sqlite:///copy.db"
     [tasks.nightly]
     source = "flights"
     target = "copy"

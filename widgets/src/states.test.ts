@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TaskState } from "./messages";
-import { speedNow } from "./states";
+import { lookOf, speedNow, unitLookOf } from "./states";
 import { progress } from "./testing";
 
 describe("the speed of now", () => {
@@ -19,4 +19,30 @@ describe("the speed of now", () => {
       expect(speedNow(progress("nightly", { state }))).toBeNull();
     },
   );
+});
+
+describe("what one glance tells", () => {
+  test("is the state", () => {
+    expect(lookOf(progress("nightly")).word).toBe("Running");
+    expect(lookOf(progress("nightly", { state: "failed", stalled_seconds: 9 })).word).toBe("Failed");
+  });
+
+  test("is a stall where there is one", () => {
+    expect(lookOf(progress("nightly", { stalled_seconds: 9 }))).toMatchObject({
+      icon: "!",
+      word: "Stalled",
+    });
+  });
+});
+
+describe("a table that has not begun", () => {
+  test("waits while the run goes on", () => {
+    expect(unitLookOf("pending", progress("nightly", { state: "paused" })).word).toBe("Waiting");
+  });
+
+  test("does not wait when the run has ended", () => {
+    const run = progress("nightly", { state: "stopped" });
+    expect(unitLookOf("pending", run)).toMatchObject({ icon: "○", word: "Not begun" });
+    expect(unitLookOf("failed", run).word).toBe("Failed");
+  });
 });

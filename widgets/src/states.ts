@@ -27,6 +27,9 @@ export const STATE_LOOK: Readonly<Record<TaskState | UnitState, Look>> = {
   interrupted: { icon: "⟳", word: "Interrupted", tone: "held" },
 };
 
+const STALLED: Look = { icon: "!", word: "Stalled", tone: "held" };
+const NOT_BEGUN: Look = { ...STATE_LOOK.pending, word: "Not begun" };
+
 export const LEVEL_LOOK: Readonly<Record<Level, Look>> = {
   info: { icon: "·", word: "info", tone: "quiet" },
   success: { icon: "✓", word: "success", tone: "good" },
@@ -80,6 +83,16 @@ export function nounOf({ kind }: Progress): string {
 
 export function isStalled({ state, stalled_seconds }: Progress): boolean {
   return state === "running" && stalled_seconds > 0;
+}
+
+/** What one glance at a task must tell: its state, or that it makes no headway in it. */
+export function lookOf(progress: Progress): Look {
+  return isStalled(progress) ? STALLED : STATE_LOOK[progress.state];
+}
+
+/** How a table of a run looks; what waits when the run has ended has not begun. */
+export function unitLookOf(state: UnitState, run: Progress): Look {
+  return state === "pending" && hasEnded(run) ? NOT_BEGUN : STATE_LOOK[state];
 }
 
 /** The speed that a person may take for true: none in a stall, and none where nothing moves. */

@@ -47,7 +47,7 @@ export function Chart({ title, samples, measure, words, level, live, testId }: C
         <span>{title}</span>
         <span class="sm-chart-value">
           {shown && pointer !== null && `${clock(shown.time)}  `}
-          {shown ? (live || pointer !== null) && words(shown.value) : "no samples yet"}
+          {shown ? (live || pointer !== null) && words(shown.value) : "no samples"}
         </span>
       </figcaption>
       <div
@@ -108,7 +108,10 @@ export function Sparkline({ samples, measure }: SparklineProps) {
   return (
     <svg class="sm-sparkline" width={width} height={height} aria-hidden="true">
       {curves.map((curve) => (
-        <path key={curve[0]?.time} class="sm-area" d={areaPath(curve, x, y, height)} />
+        <g key={curve[0]?.time}>
+          <path class="sm-area" d={areaPath(curve, x, y, height)} />
+          <path class="sm-curve" d={linePath(curve, x, y)} />
+        </g>
       ))}
     </svg>
   );

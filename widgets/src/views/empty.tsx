@@ -3,8 +3,10 @@
 const EXAMPLE = `[connections]
 flights.url = "sqlite:///flights.db"
 copy.url = "sqlite:///copy.db"
-[tasks]
-nightly = { source = "flights", target = "copy", tables = ["airlines"] }`;
+[tasks.nightly]
+source = "flights"
+target = "copy"
+tables = ["airlines", "flights"]`;
 
 export function NoTasks() {
   return (

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { percent } from "../format";
 import type { Monitor } from "../monitor";
 import type { State } from "../state";
-import { STATE_LOOK } from "../states";
+import { lookOf } from "../states";
 import { NoneSelected, NoTasks } from "./empty";
 import { useMonitorState } from "./hooks";
 import { ErrorNotice, StaleNotice } from "./notices";
@@ -58,7 +58,7 @@ function titleOf(state: State): string {
   const { selected } = state;
   const progress = selected === null ? undefined : state.progress[selected];
   if (!progress) return "syncmon";
-  const { icon } = STATE_LOOK[progress.state];
+  const { icon } = lookOf(progress);
   const far = progress.state === "idle" ? "" : percent(progress.overall_progress);
   return `${[icon, far, progress.name].filter(Boolean).join(" ")} – syncmon`;
 }
@@ -69,5 +69,5 @@ function announcement(state: State): string {
   const progress = selected === null ? undefined : state.progress[selected];
   if (!progress) return "";
   const name = taskOf(state, progress.task_id)?.name || progress.name;
-  return `${name}: ${STATE_LOOK[progress.state].word}`;
+  return `${name}: ${lookOf(progress).word}`;
 }

@@ -1,10 +1,16 @@
 // A state as people see it: icon, word, colour.
 
 import type { TaskState, UnitState } from "../messages";
-import { STATE_LOOK } from "../states";
+import { type Look, STATE_LOOK } from "../states";
 
-export function StateMark({ state }: { state: TaskState | UnitState }) {
-  const { icon, word, tone } = STATE_LOOK[state];
+interface StateMarkProps {
+  state: TaskState | UnitState;
+  /** Where it looks otherwise than the state by itself. */
+  look?: Look;
+}
+
+export function StateMark({ state, look = STATE_LOOK[state] }: StateMarkProps) {
+  const { icon, word, tone } = look;
   return (
     <span class={`sm-state sm-tone-${tone}`} data-state={state}>
       <span class="sm-icon" aria-hidden="true">

@@ -5,7 +5,7 @@ import { useMemo, useState } from "preact/hooks";
 import * as format from "../format";
 import type { Progress, UnitProgress, UnitState } from "../messages";
 import type { Monitor } from "../monitor";
-import { STATE_LOOK } from "../states";
+import { unitLookOf } from "../states";
 import { Bar } from "./bar";
 import { StateMark } from "./state_mark";
 import { VirtualRows } from "./virtual";
@@ -43,14 +43,17 @@ export function Tables({ monitor, progress }: TablesProps) {
         <Chip pressed={chosen === null} onPress={() => setOnly(null)}>
           {format.plural(progress.units.length, "table")}
         </Chip>
-        {ORDER.filter((state) => counts.has(state)).map((state) => (
-          <Chip key={state} pressed={chosen === state} onPress={() => setOnly(state)}>
-            <span class={`sm-tone-${STATE_LOOK[state].tone}`} aria-hidden="true">
-              {STATE_LOOK[state].icon}
-            </span>{" "}
-            {format.count(counts.get(state) ?? 0)} {STATE_LOOK[state].word.toLowerCase()}
-          </Chip>
-        ))}
+        {ORDER.filter((state) => counts.has(state)).map((state) => {
+          const { icon, word, tone } = unitLookOf(state, progress);
+          return (
+            <Chip key={state} pressed={chosen === state} onPress={() => setOnly(state)}>
+              <span class={`sm-tone-${tone}`} aria-hidden="true">
+                {icon}
+              </span>{" "}
+              {format.count(counts.get(state) ?? 0)} {word.toLowerCase()}
+            </Chip>
+          );
+        })}
       </div>
       <VirtualRows
         class="sm-grid sm-grid-tables"
@@ -68,7 +71,7 @@ export function Tables({ monitor, progress }: TablesProps) {
           item.detail ? (
             <UnitError unit={item.unit} monitor={monitor} rowIndex={index + 2} />
           ) : (
-            <UnitRow unit={item.unit} rowIndex={index + 2} />
+            <UnitRow unit={item.unit} run={progress} rowIndex={index + 2} />
           )
         }
       />
@@ -112,7 +115,13 @@ function TablesHead() {
   );
 }
 
-function UnitRow({ unit, rowIndex }: { unit: UnitProgress; rowIndex: number }) {
+interface UnitRowProps {
+  unit: UnitProgress;
+  run: Progress;
+  rowIndex: number;
+}
+
+function UnitRow({ unit, run, rowIndex }: UnitRowProps) {
   const moving = unit.state === "running" || unit.state === "swapping";
   const waiting = unit.state === "pending" && unit.progress === null;
   const rows = format.countOf(unit.rows_committed, unit.rows_total, unit.rows_total_is_estimate);
@@ -125,7 +134,7 @@ function UnitRow({ unit, rowIndex }: { unit: UnitProgress; rowIndex: number }) {
       data-state={unit.state}
     >
       <span role="cell">
-        <StateMark state={unit.state} />
+        <StateMark state={unit.state} look={unitLookOf(unit.state, run)} />
       </span>
       <span role="cell" class="sm-cut" title={tableNames(unit)}>
         {unit.table}

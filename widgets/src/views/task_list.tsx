@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { count, percent } from "../format";
 import { writePlace } from "../links";
 import type { ErrorBody, Progress, Task } from "../messages";
-import { STATE_LOOK } from "../states";
+import { lookOf } from "../states";
 import { ErrorNotice } from "./notices";
 import { VirtualRows } from "./virtual";
 
@@ -23,8 +23,8 @@ export function TaskList({ tasks, progress, selected, error }: TaskListProps) {
   const [filter, setFilter] = useState("");
   const wanted = filter.trim().toLowerCase();
   const shown = tasks.filter((task) => {
-    const state = progress[task.task_id]?.state ?? task.progress.state;
-    return `${task.task_id} ${task.name} ${STATE_LOOK[state].word}`.toLowerCase().includes(wanted);
+    const { word } = lookOf(progress[task.task_id] ?? task.progress);
+    return `${task.task_id} ${task.name} ${word}`.toLowerCase().includes(wanted);
   });
   return (
     <nav class="sm-list" aria-label="Tasks">
@@ -68,7 +68,7 @@ interface TaskRowProps {
 }
 
 function TaskRow({ task, progress, current }: TaskRowProps) {
-  const { icon, word, tone } = STATE_LOOK[progress.state];
+  const { icon, word, tone } = lookOf(progress);
   return (
     <a
       class="sm-list-row"

@@ -6,7 +6,7 @@ import { percent, plural, rate, short } from "../format";
 import { writePlace } from "../links";
 import type { Progress } from "../messages";
 import type { Monitor } from "../monitor";
-import { nounOf, speedNow } from "../states";
+import { lookOf, nounOf, speedNow } from "../states";
 import { Bar } from "./bar";
 import { Chart } from "./chart";
 import { speedOf } from "./facts";
@@ -104,7 +104,7 @@ function TaskButton({ progress, chosen, onChoose }: TaskButtonProps) {
       aria-pressed={chosen}
       onClick={onChoose}
     >
-      <StateMark state={state} />
+      <StateMark state={state} look={lookOf(progress)} />
       <span class="sm-cut">{name || taskId}</span>
       <Bar
         value={value}
