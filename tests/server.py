@@ -78,7 +78,8 @@ class JupyterServer:
         if self.config:
             path = self.folder / "config" / "jupyter_server_config.py"
             path.write_text(self.config)
-        command = [sys.executable, "-m", "jupyter_server", "--ServerApp.open_browser=False"]
+        command = [sys.executable, "-X", "faulthandler", "-m", "jupyter_server"]
+        command += ["--ServerApp.open_browser=False"]
         command += [
             f"--ServerApp.port={self.port}",
             "--ServerApp.port_retries=0",
@@ -141,6 +142,10 @@ class JupyterServer:
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # it writes where its threads are
+            self.process.wait(STOP_SECONDS)
+            raise AssertionError(f"the server did not stop:\n{self.log.read_text()}") from None
         finally:
             self.kill()
         return time.monotonic() - began
