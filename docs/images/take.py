@@ -122,6 +122,7 @@ def take_widget(page: Page) -> None:
     widget = page.get_by_test_id("widget")
     widget.get_by_test_id("speed").wait_for()
     widget.get_by_test_id("fold-tables").click()
+    page.mouse.move(0, 0)  # what the pointer is on looks otherwise
     page.wait_for_timeout(1_500)  # as above
     widget.screenshot(path=HERE / "widget.png")
     page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")

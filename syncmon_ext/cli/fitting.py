@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
+
+CUT_CELLS: Final = 16  # enough of a name to know it by
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,11 +19,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     worth: int
     justify: Literal["left", "right"] = "left"
     least: int = 0  # cells
-    most: int | None = None  # cells; a longer text is cut, where it must be to 16 of them
+    most: int | None = None  # cells; a longer text is cut, where it must be to CUT_CELLS of them
     after: int = 2  # cells between this column and the next
-
-
-CUT_CELLS = 16
 
 
 class Fitting:
@@ -57,5 +56,4 @@ class Fitting:
         longest = max((row[number].cell_len for row in self.rows), default=0)
         if column.most is not None:
             longest = min(longest, column.most, CUT_CELLS)
-        last = number == len(self._columns) - 1
-        return max(column.least, longest) + (0 if last else column.after)
+        return max(column.least, longest) + column.after

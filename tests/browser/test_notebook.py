@@ -324,6 +324,7 @@ def test_a_server_that_comes_back_leaves_no_gap_and_no_repeat(
         page.add_locator_handler(notice, lambda: notice.get_by_role("button").last.click())
         site.server.kill()
         expect(widget.get_by_test_id("stale")).to_contain_text("reconnecting", timeout=15_000)
+        expect(widget.get_by_test_id("fed-by")).to_contain_text("does not answer")
         direct = Direct(site.server.store_url, str(tmp_path / "syncmon.toml"))
         try:
             for _ in range(3):
@@ -334,6 +335,7 @@ def test_a_server_that_comes_back_leaves_no_gap_and_no_repeat(
             direct.close()
         site.server.start()
         expect(widget.get_by_test_id("stale")).to_have_count(0, timeout=40_000)
+        expect(widget.get_by_test_id("fed-by")).to_contain_text("Live from the server")
         press(widget, "pause")
         shows(widget, "paused")
         known = [entry["seq"] for entry in site.logs("one")]

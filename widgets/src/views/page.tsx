@@ -7,7 +7,7 @@ import type { State } from "../state";
 import { lookOf } from "../states";
 import { NoneSelected, NoTasks } from "./empty";
 import { useMonitorState } from "./hooks";
-import { ErrorNotice, StaleNotice } from "./notices";
+import { ErrorNotice, isStale, StaleNotice } from "./notices";
 import { Task, taskOf } from "./task";
 import { TaskList } from "./task_list";
 
@@ -40,7 +40,7 @@ export function Page({ monitor }: { monitor: Monitor }) {
     );
   }
   return (
-    <div class="sm-page">
+    <div class={`sm-page${isStale(connection) ? " sm-stale" : ""}`}>
       <TaskList tasks={tasks} progress={progress} selected={selected} error={configurationError} />
       {selected === null ? (
         <NoneSelected />

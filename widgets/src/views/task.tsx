@@ -10,7 +10,7 @@ import { Chart } from "./chart";
 import { Facts, speedOf } from "./facts";
 import { Header } from "./header";
 import { Log } from "./log";
-import { ErrorNotice, isStale, StaleNotice, StallNotice, WaitingNotice } from "./notices";
+import { ErrorNotice, StaleNotice, StallNotice, WaitingNotice } from "./notices";
 import { Overall } from "./overall";
 import { Plan } from "./plan";
 import { Runs } from "./runs";
@@ -59,7 +59,7 @@ export function Task({ monitor, state, taskId }: TaskProps) {
   const shown = tabs.some(([name]) => name === tab) ? tab : "runs";
   const total = progress.rows_total_is_estimate ? null : progress.rows_total;
   return (
-    <main class={`sm-task${isStale(connection) ? " sm-stale" : ""}`} data-testid="task">
+    <main class="sm-task" data-testid="task">
       <Header monitor={monitor} task={task} progress={progress} pressed={pressed[taskId]} />
       <div class="sm-notices">
         <StaleNotice connection={connection} />

@@ -11,7 +11,7 @@ import { Bar } from "./bar";
 import { Chart } from "./chart";
 import { speedOf } from "./facts";
 import { useMonitorState } from "./hooks";
-import { ErrorNotice, StaleNotice } from "./notices";
+import { ErrorNotice, isStale, StaleNotice } from "./notices";
 import { Panel } from "./panel";
 import { StateMark } from "./state_mark";
 
@@ -34,10 +34,11 @@ export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }:
   const listed = tasks?.map((task) => progress[task.task_id] ?? task.progress);
   const shown = listed ?? Object.values(progress);
   const chosen = selected === null ? undefined : progress[selected];
+  const stale = isStale(connection);
   const noun = chosen ? nounOf(chosen) : undefined;
   const place = selected === null ? "" : writePlace({ taskId: selected, line: null });
   return (
-    <div class="sm-widget" data-testid="widget">
+    <div class={`sm-widget${stale ? " sm-stale" : ""}`} data-testid="widget">
       {!single && shown.length > 0 && (
         <div class="sm-widget-list" role="group" aria-label="Tasks">
           {shown.map((one) => (
@@ -63,15 +64,17 @@ export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }:
       {selected === null && <StaleNotice connection={connection} />}
       {selected === null && listError && <ErrorNotice error={listError} testId="list-error" />}
       {samples.some(({ speed }) => speed !== null) && (
-        <Chart
-          title="Speed"
-          samples={samples}
-          measure={speedOf}
-          words={(value) => rate(value, noun)}
-          level={null}
-          live={chosen !== undefined && speedNow(chosen) !== null}
-          testId="chart-speed"
-        />
+        <div class="sm-dims">
+          <Chart
+            title="Speed"
+            samples={samples}
+            measure={speedOf}
+            words={(value) => rate(value, noun)}
+            level={null}
+            live={chosen !== undefined && speedNow(chosen) !== null}
+            testId="chart-speed"
+          />
+        </div>
       )}
       {busy && (
         <p role="status" data-testid="kernel-busy">
@@ -79,12 +82,17 @@ export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }:
         </p>
       )}
       <p class="sm-quiet" data-testid="fed-by" data-by={fedBy}>
-        {fedBy === "server"
-          ? "Live from the server, also while the kernel is busy."
-          : "Relayed by the kernel: this browser does not reach the server."}
+        {fedByWords(fedBy, stale)}
       </p>
     </div>
   );
+}
+
+function fedByWords(fedBy: Feeding["by"], stale: boolean): string {
+  if (fedBy === "kernel") return "Relayed by the kernel: this browser does not reach the server.";
+  return stale
+    ? "From the server, which does not answer now."
+    : "Live from the server, also while the kernel is busy.";
 }
 
 interface TaskButtonProps {
