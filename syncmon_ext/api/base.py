@@ -223,10 +223,10 @@ class SyncmonHandler(APIHandler):
     # -- the answer ----------------------------------------------------------------------------
 
     def reply(self, answer: object, status: int = 200) -> None:
-        """Answer with a struct as JSON."""
+        """Answer with a struct as JSON, or with bytes that are JSON already."""
         self.set_status(status)
         self.set_header("Cache-Control", "no-store")
-        self.finish(msgspec.json.encode(answer))
+        self.finish(answer if isinstance(answer, bytes) else msgspec.json.encode(answer))
 
     def compute_etag(self) -> str | None:
         """None: no answer is stored, and a hash of megabytes would hold the event loop."""

@@ -112,8 +112,7 @@ class ProgressHandler(SyncmonHandler):
         """Reply with the progress object."""
         self.check_query()
         services = await self.services()
-        text = await self.run(services.progress.progress_json, self.task_id(task_id))
-        self.reply(msgspec.Raw(text))
+        self.reply(await self.run(services.progress.progress_json, self.task_id(task_id)))
 
     head = get
 

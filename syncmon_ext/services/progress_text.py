@@ -32,8 +32,17 @@ class ProgressText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _RunUnits(msgspec.Struct, frozen=True):
+    """A run's units in the order of copying: all in one piece until one of them changes."""
+
     revision: int  # of the task: the units are as they were then
-    encoded: dict[str, bytes]  # by unit_id, in the order of copying
+    count: int
+    joined: bytes = b""
+    encoded: dict[str, bytes] | None = None  # by unit_id
+
+    @property
+    def pieces(self) -> list[bytes]:
+        """What goes between the brackets, with commas between."""
+        return [self.joined] if self.encoded is None else list(self.encoded.values())
 
 
 class ProgressTexts:
@@ -52,7 +61,8 @@ class ProgressTexts:
             idle = snapshots.idle_progress(task)
             return _text(idle, position, _encode(idle), len(idle.units))
         units = self._units(connection, position.run_id, position.revision)
-        return _text(progress, position, _with_units(progress, units, partial=False), len(units))
+        data = _with_units(progress, units.pieces, partial=False)
+        return _text(progress, position, data, units.count)
 
     def read_changes(
         self, connection: Connection, task: Task, before: ProgressText
@@ -68,22 +78,25 @@ class ProgressTexts:
         units, whole = snapshots.unit_texts_since(connection, position.run_id, known.revision)
         if progress is None or whole:
             return None
-        data = _with_units(progress, units, partial=True)
+        data = _with_units(progress, list(units.values()), partial=True)
         return _text(progress, position, data, before.unit_count, partial=True)
 
-    def _units(self, connection: Connection, run_id: str, revision: int) -> dict[str, bytes]:
+    def _units(self, connection: Connection, run_id: str, revision: int) -> _RunUnits:
         with self._lock:
             known = self._runs.get(run_id)
-        if known is not None and known.revision >= revision:
+        if known is None:
+            joined, count = snapshots.joined_unit_texts(connection, run_id)
+            found = _RunUnits(revision, count, joined=joined)
+        elif known.revision >= revision:
             found = known
         else:
-            since = None if known is None else known.revision
+            since = None if known.encoded is None else known.revision
             encoded, whole = snapshots.unit_texts_since(connection, run_id, since)
-            if known is not None and not whole:
+            if known.encoded is not None and not whole:
                 encoded = known.encoded | encoded
-            found = _RunUnits(revision, encoded)
+            found = _RunUnits(revision, len(encoded), encoded=encoded)
         self._keep(run_id, found)
-        return found.encoded
+        return found
 
     def _keep(self, run_id: str, units: _RunUnits) -> None:
         with self._lock:
@@ -91,10 +104,10 @@ class ProgressTexts:
             if newer is None or newer.revision < units.revision:
                 self._runs[run_id] = units
             self._runs.move_to_end(run_id)
-            count = sum(len(run.encoded) for run in self._runs.values())
+            count = sum(run.count for run in self._runs.values())
             while count > self._most_units:
                 _, oldest = self._runs.popitem(last=False)
-                count -= len(oldest.encoded)
+                count -= oldest.count
 
 
 def _of_newest_run(
@@ -105,15 +118,15 @@ def _of_newest_run(
     return snapshots.run_progress(connection, task, position.run_id, with_units=False)
 
 
-def _with_units(progress: Progress, units: dict[str, bytes], *, partial: bool) -> bytes:
+def _with_units(progress: Progress, pieces: list[bytes], *, partial: bool) -> bytes:
     """The progress as JSON around units that are JSON already, which are copied once: megabytes."""
     bare = _encode(msgspec.structs.replace(progress, units=[], units_partial=partial))
     # Within a text the quotes would be escaped.
     head, _, tail = bare.partition(_NO_UNITS)
-    texts = list(units.values()) or [b""]
-    texts[0] = b"%b%b%b" % (head, _NO_UNITS[:-1], texts[0])
-    texts[-1] += _NO_UNITS[-1:] + tail
-    return b",".join(texts)
+    head, tail = head + _NO_UNITS[:-1], _NO_UNITS[-1:] + tail
+    if len(pieces) <= 1:
+        return b"".join([head, *pieces, tail])
+    return b",".join([head + pieces[0], *pieces[1:-1], pieces[-1] + tail])
 
 
 def _text(

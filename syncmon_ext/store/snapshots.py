@@ -12,7 +12,13 @@ from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Task
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.schema import runs
-from syncmon_ext.store.units import pending_unit, unit_texts, units_changed_since, units_of_run
+from syncmon_ext.store.units import (
+    joined_texts,
+    pending_unit,
+    unit_texts,
+    units_changed_since,
+    units_of_run,
+)
 
 _RUN_FIELDS = [
     runs.c[name]
@@ -122,6 +128,15 @@ def unit_texts_since(
     if final is not None:
         return {unit.unit_id: msgspec.json.encode(unit) for unit in final}, True
     return unit_texts(connection, run_id, revision), revision is None
+
+
+def joined_unit_texts(connection: Connection, run_id: str) -> tuple[bytes, int]:
+    """All units as JSON with commas between, and how many they are."""
+    found = joined_texts(connection, run_id)
+    if found is None or not found[1]:
+        texts, _ = unit_texts_since(connection, run_id, None)
+        found = b",".join(texts.values()), len(texts)
+    return found
 
 
 def _final_units(connection: Connection, run_id: str) -> list[UnitRuntime] | None:

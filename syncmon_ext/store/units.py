@@ -7,7 +7,22 @@ from itertools import islice
 from typing import Any, Final, cast
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    Text,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from syncmon_ext.model.state import UnitState
 from syncmon_ext.model.unit import UnitRuntime
@@ -91,9 +106,8 @@ def unit_texts(
     wanted = [columns.run_id == run_id]
     if revision is not None:
         wanted.append(columns.revision > revision)
-    kept = case((columns.encoded_revision == columns.revision, columns.encoded))
     result = connection.execute(
-        select(columns.unit_id, kept).where(*wanted).order_by(columns.ordinal)
+        select(columns.unit_id, _kept()).where(*wanted).order_by(columns.ordinal)
     )
     # The driver's own tuples: SQLAlchemy's rows of 10,000 units cost half as much again.
     found: dict[str, bytes | None] = dict(result.cursor.fetchall())
@@ -104,6 +118,41 @@ def unit_texts(
             unit = _unit(row)
             found[unit.unit_id] = _encode(unit)
     return cast("dict[str, bytes]", found)
+
+
+def joined_texts(connection: Connection, run_id: str) -> tuple[bytes, int] | None:
+    """The run's units as JSON with commas between, in the order of copying, and how many they are.
+
+    None where a unit has no text of its newest revision.
+    """
+    if connection.dialect.name == "postgresql":
+        return _joined_by_postgresql(connection, run_id)
+    columns = task_unit_runtimes.c
+    result = connection.execute(
+        select(_kept()).where(columns.run_id == run_id).order_by(columns.ordinal)
+    )
+    # One value of one row at a time, from the driver: two thirds of the time of fetching pairs.
+    cursor: Any = result.cursor
+    texts = [text for (text,) in cursor]
+    result.close()
+    return None if None in texts else (b",".join(texts), len(texts))
+
+
+def _joined_by_postgresql(connection: Connection, run_id: str) -> tuple[bytes, int] | None:
+    """The same in half the time: as one text, where 10,000 binary values come in hexadecimal."""
+    columns = task_unit_runtimes.c
+    comma = aggregate_order_by(literal(b",", LargeBinary), columns.ordinal)
+    joined = func.convert_from(func.string_agg(_kept(), comma), "UTF8", type_=Text)
+    count, kept, text = connection.execute(
+        select(func.count(), func.count(_kept()), joined).where(columns.run_id == run_id)
+    ).one()
+    return ((text or "").encode(), count) if kept == count else None
+
+
+def _kept() -> ColumnElement[bytes | None]:
+    """A unit's text, NULL where it was left behind."""
+    columns = task_unit_runtimes.c
+    return case((columns.encoded_revision == columns.revision, columns.encoded))
 
 
 def _unit(row: Row[Any]) -> UnitRuntime:

@@ -86,6 +86,10 @@ def test_only_changed_units_are_read(store: Store, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(snapshots, "unit_texts_since", count)
     read(texts, run)
     assert came == []
+    run.commit("t0", 1)  # what was in one piece is read once more, to know each
+    read(texts, run)
+    assert came == [TABLES]
+    came.clear()
     run.commit("t3", 30)
     run.commit("t4", 40)
     read(texts, run)

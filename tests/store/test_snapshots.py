@@ -147,6 +147,9 @@ def texts_and_units(
     with store.read() as connection:
         texts, _ = snapshots.unit_texts_since(connection, run_id, since)
         values, _ = snapshots.units_since(connection, run_id, since)
+        if since is None:
+            whole = b",".join(texts.values())
+            assert snapshots.joined_unit_texts(connection, run_id) == (whole, len(texts))
     assert list(texts) == [unit.unit_id for unit in values]
     return list(texts.values()), [msgspec.json.encode(unit) for unit in values]
 
@@ -166,6 +169,10 @@ def test_units_as_json_are_the_units_whoever_changed_them(store: Store, since: i
     with store.write() as connection:
         units.save_units(connection, "nightly", run_id, [AIRLINES])
         units.save_units(connection, "nightly", run_id, [PLANES])
+    check(1)
+    wrong = msgspec.structs.replace(AIRLINES, error='"Flüge", 🛫 and \\')
+    with store.write() as connection:
+        units.save_units(connection, "nightly", run_id, [wrong])
     check(1)
     with store.write() as connection:  # a statement over many rows
         units.set_unfinished(connection, "nightly", run_id, UnitState.INTERRUPTED)
