@@ -48,7 +48,6 @@ class Kind(StrEnum):
 
 # The structured filters of `where`: a value (equal), a list (one of) or {"<op>": value}.
 FILTER_OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=")
-Scalar = str | int | float | bool | None
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,6 +62,23 @@ def test_bar_s_updates_note_and_total(session: Session, settled: Settle, bar: An
     )
 
 
+def test_bar_that_is_set_by_hand_or_in_fractions(
+    session: Session, settled: Settle, bar: Any
+) -> None:
+    with bar(desc="set", total=10) as one:
+        one.n = 4
+        one.refresh()
+        until(lambda: [t.read().progress.rows_committed for t in session.tasks()] == [4])
+        for _ in range(6):
+            one.update(0.5)
+        assert one._run.done == 7
+        one.reset()
+        one.update(10)
+    settled()
+    seen = session.task("set").read().progress
+    assert (seen.state, seen.rows_committed) == (State.COMPLETED, 10)
+
+
 def test_bar_that_fails_or_is_left(session: Session, settled: Settle, bar: Any) -> None:
     with pytest.raises(ValueError, match="no luck"), bar(desc="with", total=3):
         raise ValueError("no luck")

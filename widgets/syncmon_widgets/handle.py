@@ -22,7 +22,6 @@ LOOK_SECONDS: Final = 0.1  # between two looks at first, where nothing is told
 SLOWEST_LOOK_SECONDS: Final = 1.0
 TOLD_SECONDS: Final = 60.0  # then one looks by oneself, though nothing was told
 PATIENCE_SECONDS: Final = 300.0  # with a server that is restarted while one waits
-SHOWN_ENTRIES: Final = 1_000
 
 _REST: Final = ENDED | {State.PAUSED, State.IDLE}
 

@@ -47,7 +47,8 @@ class tqdm(_Bar):  # type: ignore[misc]  # noqa: N801  # tqdm ships no types; it
         """Count on; waits while the task is paused, and raises TaskStopped."""
         shown: bool | None = super().update(n)
         if self._run is not None and not self._iterates:
-            self._run.add(int(n or 0))
+            # Of fractions the whole iterations count.
+            self._run.add(int(self.n) - self._run.done)
         return shown
 
     def reset(self, total: float | None = None) -> None:
@@ -64,6 +65,8 @@ class tqdm(_Bar):  # type: ignore[misc]  # noqa: N801  # tqdm ships no types; it
             said = ", ".join(str(part) for part in (self.desc, self.postfix) if part)
             run.note = said.strip(" :")[:LONGEST_NAME] or None
             run.total = _count(self.total)
+            if not self._iterates:
+                run.done = int(self.n)  # which may be set, with a refresh() after it
         return super().display(*args, **kwargs)
 
     def close(self) -> None:
