@@ -27,6 +27,7 @@ from syncmon_ext.store import log
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_widgets import connect, discovery
+from syncmon_widgets.backend import LogQuery
 from syncmon_widgets.client import ServerError
 from syncmon_widgets.session import NoServer, Session
 from tests.api.conftest import make_server
@@ -206,6 +207,12 @@ def test_many_entries_come_fast_and_whole(beside: Session, server: JupyterServer
     assert seconds < 15, f"{MANY:,} entries took {seconds:.1f} s"
     assert list(task.logs(limit=3)["seq"]) == [MANY - 2, MANY - 1, MANY]
     assert list(task.logs(limit=5_000)["seq"]) == list(range(MANY - 4_999, MANY + 1))
+    for query, wanted in (
+        (LogQuery(after=500), range(501, 2_501)),  # the oldest, to read on
+        (LogQuery(before=90_000), range(88_000, 90_000)),
+        (LogQuery(after=500, before=90_000), range(88_000, 90_000)),
+    ):
+        assert beside.backend.logs("long", query, 2_000)["seq"].to_pylist() == [*wanted]
     errors = task.logs(limit=2_000, level="error")
     assert len(errors) == 2_000
     assert set(errors["level"]) == {"error"}

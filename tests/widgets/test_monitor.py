@@ -11,6 +11,7 @@ import pytest
 
 from syncmon_ext.model.errors import InvalidRequest, StoreUnavailable, TaskNotFound
 from syncmon_ext.model.state import State
+from syncmon_ext.store.store import Store
 from syncmon_widgets import monitor as monitors
 from syncmon_widgets.kernel_answers import answer
 from syncmon_widgets.loop import track
@@ -27,7 +28,10 @@ from syncmon_widgets.relay import (
     pause_after,
 )
 from syncmon_widgets.session import Session
+from tests.browser.long_log import NEEDLE, make_log
 from tests.widgets.conftest import until
+
+LONG = 3_000  # entries: more than one answer holds
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +253,24 @@ def test_kernel_answers_as_the_server_does(session: Session) -> None:
     assert [entry["seq"] for entry in older] == [seqs[0] - 1]
     found = ask(f"tasks/{task_id}/logs?limit=9&q=THREE")[1]["logs"]
     assert [entry["message"] for entry in found] == ["three"]
+
+
+def test_kernel_relays_any_part_of_a_long_log(session: Session, store_url: str) -> None:
+    store = Store(store_url)
+    make_log(store, "long", LONG)
+    store.close()
+
+    def seqs(query: str) -> list[int]:
+        _, text = answer(session.backend, "GET", f"tasks/long/logs?limit=200&{query}", None, "key")
+        return [entry["seq"] for entry in json.loads(text)["logs"]]
+
+    assert seqs("") == [*range(LONG - 199, LONG + 1)]
+    assert seqs("before=1500") == [*range(1_300, 1_500)]
+    assert seqs("before=150") == [*range(1, 150)]
+    assert seqs("after=0") == [*range(1, 201)]
+    assert seqs("after=1500") == [*range(1_501, 1_701)]
+    assert seqs("before=2100&level=warning") == [500, 1_000, 1_500, 2_000]
+    assert seqs("before=1900&q=NEEDLE") == [NEEDLE]
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,7 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | None = None
     q: str | None = None  # in the message, in any case
     after: int | None = None  # positions behind this one
-
-    @property
-    def is_all(self) -> bool:
-        """Whether every entry of a range is wanted."""
-        return self.level is None and self.unit is None and self.q is None
+    before: int | None = None
 
     def parameters(self) -> dict[str, Any]:
         """The conditions as a query's parameters."""
@@ -81,7 +77,10 @@ class Backend(LoopLine, Protocol):
         """The newest runs, newest first."""
 
     def logs(self, task_id: str, query: LogQuery, limit: int | None) -> pa.Table:
-        """The newest ``limit`` entries that match, oldest first; None: all of them."""
+        """The newest ``limit`` entries that match, oldest first; None: all of them.
+
+        With ``after`` alone the oldest, so that one can read on without a gap.
+        """
 
     def history(self, task_id: str, run_id: str | None) -> pa.Table:
         """The samples of one run, or of all."""

@@ -154,17 +154,26 @@ class Client:
         return self._get(f"{_path(task_id)}/runs", _Runs, limit=MOST_RUNS).runs
 
     def logs(self, task_id: str, query: LogQuery, limit: int | None) -> pa.Table:
-        """The newest ``limit`` entries that match, oldest first; None: all of them."""
+        """The newest ``limit`` entries that match, oldest first, with ``after`` alone the oldest.
+
+        None: all of them.
+        """
         path = f"{_path(task_id)}/logs"
         if limit is not None and limit <= MOST_LOGS:
             found = self._get(path, _Logs, **query.parameters(), limit=limit).logs
             return table_of(LogEntry, [found])
-        if limit is not None and query.is_all:  # positions have no gaps
+        if limit is not None and query == LogQuery():  # positions have no gaps
             newest = self._get(path, _Logs, limit=1).logs
             last = newest[0].seq if newest else 0
-            query = msgspec.structs.replace(query, after=max(query.after or 0, last - limit))
-        table = self._arrow(path, query.parameters())
-        return table if limit is None else table.slice(max(0, len(table) - limit))
+            table = self._arrow(path, {"after": max(0, last - limit)})
+        else:
+            table = self._arrow(path, query.parameters())
+        forward = query.after is not None and query.before is None
+        return (
+            table
+            if limit is None
+            else table.slice(0 if forward else max(0, len(table) - limit), limit)
+        )
 
     def history(self, task_id: str, run_id: str | None) -> pa.Table:
         """The samples of one run, or of all."""

@@ -131,10 +131,19 @@ class Direct:
         return self._progress.runs(task_id, 1_000)
 
     def logs(self, task_id: str, query: LogQuery, limit: int | None) -> pa.Table:
-        """The newest ``limit`` entries that match, oldest first; None: all of them."""
+        """The newest ``limit`` entries that match, oldest first, with ``after`` alone the oldest.
+
+        None: all of them.
+        """
         from syncmon_ext.services.task_log import LogFilter
 
-        wanted = LogFilter(level=query.level, unit=query.unit, contains=query.q, after=query.after)
+        wanted = LogFilter(
+            level=query.level,
+            unit=query.unit,
+            contains=query.q,
+            after=query.after,
+            before=query.before,
+        )
         if limit is None:
             return table_of_columns(LogEntry, self._log.columns(task_id, wanted))
         return table_of(LogEntry, [self._log.entries(task_id, wanted, limit)])

@@ -15,7 +15,7 @@ from syncmon_widgets.relay import entries_of
 
 OK: Final = 200
 ACCEPTED: Final = 202
-MOST_ENTRIES: Final = 1_000  # of a log that are relayed
+MOST_ENTRIES: Final = 1_000  # of a log that are relayed at once
 
 
 def answer(backend: Backend, method: str, path: str, body: Any, key: str) -> tuple[int, str]:
@@ -62,7 +62,7 @@ def _answered(backend: Backend, method: str, path: str, body: Any, key: str) -> 
 
 
 def _logs(backend: Backend, task_id: str, query: dict[str, str]) -> list[LogEntry]:
-    """The newest entries that match; of what lies before a position, only what the tail holds."""
+    """The entries that match, as the server gives them."""
     if "limit" not in query:
         raise InvalidRequest(
             "a whole log is not relayed by the kernel",
@@ -75,8 +75,6 @@ def _logs(backend: Backend, task_id: str, query: dict[str, str]) -> list[LogEntr
         unit=query.get("unit"),
         q=query.get("q"),
         after=int(query["after"]) if "after" in query else None,
+        before=int(query["before"]) if "before" in query else None,
     )
-    if "before" not in query:
-        return entries_of(backend.logs(task_id, wanted, limit))
-    tail = entries_of(backend.logs(task_id, wanted, MOST_ENTRIES))
-    return [entry for entry in tail if entry.seq < int(query["before"])][-limit:]
+    return entries_of(backend.logs(task_id, wanted, limit))
