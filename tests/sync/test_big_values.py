@@ -28,6 +28,10 @@ ROWS = 8
 # Of a value: the driver's own two copies of a row, or SQLite's value and record; and a cache beside it.
 TIMES = 2
 BESIDE = 24 * MIB
+# A chunk of many long texts: a fifth of its bytes would already be more than a batch of them.
+LONG_TEXT = "ä€" * (MIB // 5)
+TEXTS = 160
+BATCH = {"postgresql": 32 * MIB, "sqlite": 96 * MIB}  # with the page cache of a SQLite target
 
 
 def most_memory() -> int:
@@ -72,6 +76,31 @@ def test_memory_is_bounded_by_a_value(
         assert peak < TIMES * VALUE + BESIDE, f"{peak // MIB} MiB"
         copy.swap(unit)
     assert target.query(f"SELECT count(*) FROM t WHERE length(v) = {VALUE}") == [(ROWS,)]
+
+
+@pytest.mark.parametrize("target_dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("source_dialect", ["sqlite", "postgresql"])
+def test_memory_of_a_chunk_is_bounded_by_bytes_not_by_rows(
+    database: Maker, source_dialect: str, target_dialect: str
+) -> None:
+    source, target = database(source_dialect), database(target_dialect)
+    source.run("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v TEXT)")
+    source.insert("t", [(0, None), *((n, LONG_TEXT + str(n)) for n in range(1, TEXTS + 1))])
+    copy = Copy(source, target, tables=["t"], verify="count")
+    with copy.claimed(), ProcessPoolExecutor(1, SPAWN) as pool:
+        unit = copy.units[0]
+        copy.prepare(unit)
+        first, rest = jobs.walk(copy.source, unit, None, [TEXTS], [1, TEXTS], copy.snapshot)
+        chunks = [
+            (copy.source, copy.target, copy.own, unit, chunk, copy.snapshot)
+            for chunk in (first, rest)
+        ]
+        rows, peak = pool.submit(peak_of_a_copy, *chunks).result()
+        assert rows == TEXTS
+        assert peak < BATCH[target_dialect], f"{peak // MIB} MiB"
+        copy.swap(unit)
+    ask = "SELECT id, v FROM t WHERE id > 0 ORDER BY id"
+    assert target.query(ask) == [(n, LONG_TEXT + str(n)) for n in range(1, TEXTS + 1)]
 
 
 @pytest.mark.parametrize(
