@@ -149,7 +149,7 @@ def _list(found: Sequence[Progress]) -> RenderableType:
     )
     errors: list[Text] = []
     for progress in found:
-        look = words.STATE_LOOK[progress.state]
+        look = words.look_of(progress)
         idle = progress.state is State.IDLE
         cells = (
             Text(look.icon, look.style),

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.state import ENDED, State, UnitState
 from syncmon_ext.model.task import Kind
 
 
@@ -41,6 +41,9 @@ STATE_LOOK: Final[dict[State | UnitState, Look]] = {
     UnitState.INTERRUPTED: Look("⟳", "Interrupted", "yellow"),
 }
 
+_STALLED: Final = Look("!", "Stalled", "yellow")
+_NOT_BEGUN: Final = Look("○", "Not begun", "dim")
+
 LEVEL_LOOK: Final = {
     Level.INFO: Look("·", "info", "dim"),
     Level.SUCCESS: Look("✓", "success", "green"),
@@ -49,6 +52,22 @@ LEVEL_LOOK: Final = {
 }
 
 BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def is_stalled(progress: Progress) -> bool:
+    """Whether a run makes no headway, though it should."""
+    return progress.state is State.RUNNING and progress.stalled_seconds > 0
+
+
+def look_of(progress: Progress) -> Look:
+    """What one glance at a task must tell: its state, or that it makes no headway in it."""
+    return _STALLED if is_stalled(progress) else STATE_LOOK[progress.state]
+
+
+def unit_look_of(state: UnitState, run: Progress) -> Look:
+    """How a table of a run looks; what waits when the run has ended has not begun."""
+    ended = run.state in ENDED
+    return _NOT_BEGUN if state is UnitState.PENDING and ended else STATE_LOOK[state]
 
 
 def count(value: int) -> str:
@@ -159,7 +178,7 @@ def clock(time: datetime) -> str:
 
 def facts(progress: Progress) -> list[str]:
     """Speed, time left, time spent and what limits the run, as far as they are known."""
-    stalled = progress.state is State.RUNNING and progress.stalled_seconds > 0
+    stalled = is_stalled(progress)
     moving = progress.state in (State.RUNNING, State.PAUSING) and not stalled
     found = [
         f"{short(progress.speed)} {noun(progress.kind)}s/s"

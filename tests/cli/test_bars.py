@@ -102,3 +102,11 @@ def test_narrow_terminal_keeps_name_icon_and_per_cent() -> None:
         assert "●" in line and "nightly-copy" in line and "12 %" in line, (width, line)
         assert ("Running" in line) == (width > 30), (width, line)
         assert ("12 of 100 rows" in line) == (width == 100), (width, line)
+
+
+def test_narrow_list_shows_a_stall() -> None:
+    task = replace(IDLE, task_id="nightly-copy", state=State.RUNNING, stalled_seconds=75.0)
+    for width in (30, 38, 100):
+        [line] = text_of(status._list([task]), width)
+        assert line.strip().startswith("!"), (width, line)
+        assert ("stalled for 1 min 15 s" in line) == (width == 100), (width, line)

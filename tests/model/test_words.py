@@ -120,3 +120,15 @@ def test_stall_says_since_when_and_what_is_waited_for() -> None:
         limited_by="target",
     )
     assert words.facts(stalled) == ["stalled for 1 min 15 s, waiting for copy"]
+    assert words.look_of(stalled)[:2] == ("!", "Stalled")
+    assert words.look_of(replace(stalled, stalled_seconds=0.0)).word == "Running"
+    assert words.look_of(replace(stalled, state=State.PAUSED)).word == "Paused"
+
+
+def test_what_waits_in_an_ended_run_has_not_begun() -> None:
+    failed = replace(IDLE, state=State.FAILED)
+    assert words.unit_look_of(UnitState.PENDING, failed)[:2] == ("○", "Not begun")
+    assert (
+        words.unit_look_of(UnitState.PENDING, replace(IDLE, state=State.PAUSED)).word == "Waiting"
+    )
+    assert words.unit_look_of(UnitState.FAILED, failed).word == "Failed"

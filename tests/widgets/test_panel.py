@@ -87,6 +87,24 @@ def test_static_table_and_script() -> None:
     assert html.index("</table>") < html.index("<script>"), "the table stands without scripts"
 
 
+def test_stall_is_seen_at_once() -> None:
+    stalled = view(stalled_seconds=75.0, speed=0.0, waiting_for="warehouse")
+    assert panel_text(stalled).startswith("! Stalled  nightly  63 %")
+    assert "! Stalled" in Elements(task_list_html([stalled])).words
+    text = " ".join(Elements(panel_html(stalled, url=URL, live=True)).words)
+    assert "! Stalled" in text
+    assert "stalled for 1 min 15 s, waiting for warehouse" in text
+
+
+def test_table_that_has_not_begun_does_not_wait_in_an_ended_run() -> None:
+    units = [
+        msgspec.structs.replace(unit, state=UnitState.PENDING) for unit in view().progress.units
+    ]
+    for state, word in ((State.RUNNING, "○ Waiting"), (State.FAILED, "○ Not begun")):
+        html = panel_html(view(state=state, units=units), url=None, live=False)
+        assert Elements(html).words.count(word) == 2
+
+
 def test_without_server_there_is_no_script() -> None:
     found = Elements(panel_html(view(), url=None, live=False))
     assert "script" not in found.tags

@@ -17,8 +17,11 @@ from syncmon_ext.model.view import TaskView
 SHOWN_UNITS: Final = 20
 BAR_CELLS: Final = 30
 # Inline, since an untrusted notebook keeps no style sheet; colours that are legible on dark and light.
-_CELL: Final = "padding:2px 12px 2px 0;text-align:left;border:0;background:none"
-_NUMBER: Final = "padding:2px 12px 2px 0;text-align:right;border:0;background:none"
+_TEXT: Final = "padding:2px 12px 2px 0;text-align:left;border:0;background:none"
+_CELL: Final = f"{_TEXT};white-space:nowrap"
+_NUMBER: Final = (
+    "padding:2px 12px 2px 0;text-align:right;border:0;background:none;white-space:nowrap"
+)
 _QUIET: Final = "opacity:0.7"
 _COLOURS: Final = {
     "blue": "#1976d2",
@@ -61,7 +64,7 @@ def task_list_html(views: Sequence[TaskView]) -> str:
             '"nightly", source="flights", target="warehouse", tables=["airlines"])</code></p>'
         )
     rows = "".join(
-        f"<tr>{_td(_mark(view.progress))}{_td(escape(view.task_id))}"
+        f"<tr>{_td(_mark(words.look_of(view.progress)))}{_td(escape(view.task_id))}"
         f"{_td(escape(words.percent(view.progress.overall_progress)), _NUMBER)}"
         f"{_td(escape(_amount(view.progress)), _NUMBER)}{_td(escape(_tables(view)))}</tr>"
         for view in views
@@ -89,7 +92,7 @@ def panel_text(view: TaskView) -> str:
 
 def task_line(progress: Progress) -> str:
     """``● Running  nightly  63 %  212,340 of 336,776 rows``."""
-    look = words.STATE_LOOK[progress.state]
+    look = words.look_of(progress)
     parts = [
         f"{look.icon} {look.word}",
         progress.task_id,
@@ -102,7 +105,7 @@ def task_line(progress: Progress) -> str:
 def _state_html(view: TaskView, url: str | None) -> str:
     progress = view.progress
     head = (
-        f"{_mark(progress)} &nbsp;<strong>{escape(view.name or view.task_id)}</strong>"
+        f"{_mark(words.look_of(progress))} &nbsp;<strong>{escape(view.name or view.task_id)}</strong>"
         f' &nbsp;<span style="{_QUIET}">{escape(_way(view))}</span>'
     )
     if url:
@@ -114,16 +117,17 @@ def _state_html(view: TaskView, url: str | None) -> str:
         said = f"{progress.error}{f'. {progress.hint}' if progress.hint else ''}"
         parts.append(f'<div style="color:{_COLOURS["red"]}">{escape(said)}</div>')
     if view.kind is Kind.COPY and progress.units:
-        parts.append(_units_html(progress.units))
+        parts.append(_units_html(progress))
     return "".join(parts)
 
 
-def _units_html(units: Sequence[UnitRuntime]) -> str:
+def _units_html(progress: Progress) -> str:
+    units = progress.units
     rows = "".join(
-        f"<tr>{_td(_unit_mark(unit))}{_td(escape(unit.table))}"
+        f"<tr>{_td(_mark(words.unit_look_of(unit.state, progress)))}{_td(escape(unit.table))}"
         f"{_td(escape(words.percent(unit.progress)), _NUMBER)}"
         f"{_td(escape(_unit_amount(unit)), _NUMBER)}"
-        f"{_td(escape(unit.error or ''))}</tr>"
+        f"{_td(escape(unit.error or ''), _TEXT)}</tr>"
         for unit in units[:SHOWN_UNITS]
     )
     more = len(units) - SHOWN_UNITS
@@ -147,13 +151,7 @@ def _bar(progress: Progress) -> str:
     )
 
 
-def _mark(progress: Progress) -> str:
-    look = words.STATE_LOOK[progress.state]
-    return f'<span style="color:{_COLOURS[look.style]}">{look.icon} {look.word}</span>'
-
-
-def _unit_mark(unit: UnitRuntime) -> str:
-    look = words.STATE_LOOK[unit.state]
+def _mark(look: words.Look) -> str:
     return f'<span style="color:{_COLOURS[look.style]}">{look.icon} {look.word}</span>'
 
 
