@@ -2,7 +2,7 @@
 
     python -m benchmarks.sse [--clients N] [--many N] [--seconds S] [--entries N] [--only PART …]
 
-Parts: fanout, load, many, tasks, rest, export. Writes benchmarks/RESULTS-sse.md, with the targets.
+Parts: fanout, load, many, tasks, rest, latency, export. Writes benchmarks/RESULTS-sse.md, with the targets.
 sse-starlette and uvicorn come with the extra ``bench``; without them their rows are left out.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.sse.export import export
 from benchmarks.sse.fanout import fanout
+from benchmarks.sse.latency import latency
 from benchmarks.sse.load import load, many
 from benchmarks.sse.rest import rest
 from benchmarks.sse.table import write_results
@@ -25,6 +26,7 @@ PARTS = {
     "many": many,
     "tasks": tasks,
     "rest": rest,
+    "latency": latency,
     "export": export,
 }
 

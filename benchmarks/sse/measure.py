@@ -85,14 +85,15 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 @contextmanager
 def jupyter(
-    push_interval: float = 0.05,
+    push_interval: float = 0.05, store_url: str | None = None
 ) -> Iterator[tuple[JupyterServer, Store, psutil.Process]]:
     """A server that sends what it sees at once, or when it is time; and its store."""
     with tempfile.TemporaryDirectory(prefix="syncmon-bench-") as folder:
         traits = {"SyncmonApp.push_interval": push_interval}
-        with JupyterServer(Path(folder), traits=traits, config=CONFIG) as server:
+        env = {"SYNCMON_STORE": store_url} if store_url else None
+        with JupyterServer(Path(folder), traits=traits, config=CONFIG, env=env) as server:
             assert server.process is not None
-            store = Store(server.store_url)
+            store = Store(store_url or server.store_url)
             try:
                 yield server, store, psutil.Process(server.process.pid)
             finally:
