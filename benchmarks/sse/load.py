@@ -12,6 +12,7 @@ import psutil
 
 from benchmarks.sse.measure import (
     MIB,
+    Held,
     Helper,
     connect,
     cpu_seconds,
@@ -54,8 +55,10 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
         crowd.ask(do="leave")
         time.sleep(1)
         files, memory = sockets_of(process), process.memory_info().rss
-        connect(crowd, server, "stream?task=load", count)
+        with holds_of(server) as held:
+            connect(crowd, server, "stream?task=load", count)
         connected = process.memory_info().rss
+        rows.append(_held(f"{name} as they connect", held))
         rows.append(
             Row(
                 f"{name}: memory of the server for each",
@@ -98,13 +101,7 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
                     f"{cpu / max(1, len(delays)) * 1e6:.0f} µs for each event that arrived, "
                     f"{cpu / (time.monotonic() - began):.0%} of a core",
                 ),
-                Row(
-                    f"{name}{words}: longest hold of the event loop",
-                    f"{held.longest * 1e3:.0f} ms; over 50 ms: {held.own} by syncmon, "
-                    f"{held.others} by others",
-                    "< 50 ms",
-                    held.longest < 0.05,
-                ),
+                _held(f"{name}{words}", held),
                 Row(
                     f"{name}{words}: Jupyter's api/status",
                     f"p50 {percentile(taken, 0.5) * 1e3:.0f} ms, "
@@ -153,6 +150,15 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
             )
         )
     return rows
+
+
+def _held(name: str, held: Held) -> Row:
+    return Row(
+        f"{name}: longest hold of the event loop",
+        f"{held.longest * 1e3:.0f} ms; over 50 ms: {held.own} by syncmon, {held.others} by others",
+        "< 50 ms",
+        held.longest < 0.05,
+    )
 
 
 def _left_behind(name: str, process: psutil.Process, baseline: int, count: int) -> Row:

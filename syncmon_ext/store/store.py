@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine import URL, make_url
@@ -99,6 +102,11 @@ def _checked_url(url: str) -> URL:
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "sqlite" and parsed.database:
+        if parsed.query:
+            raise InvalidConfig(
+                f"the store's URL has parameters, {', '.join(parsed.query)}",
+                hint="a SQLite store is opened as syncmon needs it: leave them out",
+            )
         return parsed
     raise InvalidConfig(
         f"the store cannot be kept in {parsed.drivername!r}",
@@ -118,7 +126,7 @@ def _engine(url: URL) -> Engine:
                 f"the store {path} cannot be written: {error.strerror}",
                 hint="make its folder writable, or set SYNCMON_STORE to another place",
             ) from error
-        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(url, creator=partial(_opened, path))
         event.listen(engine, "connect", _preparation(journal_mode(path)))
     else:
         engine = create_engine(
@@ -127,6 +135,13 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "connect", _bound_transactions)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file that is there: one that was moved away for a while must not be made anew in its place."""
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+    )
 
 
 def journal_mode(path: Path) -> str:
@@ -188,6 +203,8 @@ def _hint(said: str) -> str:
         return "another program holds the store; it is tried again by itself"
     if "full" in said or "No space" in said:
         return "free some space on the disk that holds the store"
+    if "unable to open" in said:
+        return "the file or its folder is gone, or may not be read: put it back"
     if "not a database" in said or "malformed" in said:
         return "the file is no SQLite database: move it away, and a new store is made"
     return "check that the store's database runs, or set SYNCMON_STORE to another place"

@@ -347,9 +347,10 @@ class Execution:
         final = self._final_units({d.unit_id: d for d in discarded if d.kept})
         kept = [unit.unit_id for unit in final if unit.state is UnitState.COMPLETED]
         rows = {d.unit_id: d.rows_kept for d in discarded if d.kept and d.unit_id not in kept}
-        message = "stopped: " + (
-            f"{', '.join(kept)} had been put in place and stay" if kept else "no table was changed"
-        )
+        message = "stopped: no table was changed"
+        if kept:
+            stay = "stays" if len(kept) == 1 else "stay"
+            message = f"stopped: {', '.join(kept)} had been put in place and {stay}"
         for unit_id, count in rows.items():
             message += f"; {count:,} rows stay in {unit_id}, which was copied without staging"
         made = [d.unit_id for d in discarded if d.table_made]

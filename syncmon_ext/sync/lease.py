@@ -23,7 +23,6 @@ from syncmon_ext.model.run import Lease, Owner
 HEARTBEAT_SECONDS: Final = 1.0
 LEASE_SECONDS: Final = 20.0  # long beside a heartbeat: a busy disk must not cost a worker its run
 END_SECONDS: Final = 1.5  # for a killed process to be gone; a command must answer within 2 s
-STARTING_SECONDS: Final = 20.0  # for a worker that was launched and has not taken its run yet
 
 
 @cache

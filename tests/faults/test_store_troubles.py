@@ -117,6 +117,31 @@ def test_file_in_trouble_holds_up_news_not_the_copy(
         goes_on_through(it, lambda: trouble(it), told)
 
 
+def test_file_that_is_moved_away_for_a_while_is_not_made_anew(tmp_path: Path) -> None:
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    with rig(tmp_path, "sqlite-sqlite", flights=8_000, throttle=SLOW) as it:
+        it.use_store(sqlite_url(home / "store.db"))
+        it.begin(100)
+        home.rename(away)
+        home.mkdir()
+        before = len(it.target.checkpoints())
+        it.store.engine.dispose()
+        with pytest.raises(StoreUnavailable) as told:
+            it.progress()
+        assert "put it back" in told.value.hint
+        deadline = time.monotonic() + 30
+        while len(it.target.checkpoints()) < before + 3:
+            assert time.monotonic() < deadline, "the copy waited for the store"
+            time.sleep(0.05)
+        assert not list(home.iterdir())
+        home.rmdir()
+        away.rename(home)
+        it.finish()
+        assert any("completed: " in message for message in it.messages())
+        assert not any("taken over" in message for message in it.messages())
+
+
 def test_store_on_postgresql_that_is_stopped_holds_up_news_not_the_copy(
     tmp_path: Path, server: OwnServer
 ) -> None:

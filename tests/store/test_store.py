@@ -27,6 +27,13 @@ def test_refused_url_is_not_repeated(url: str) -> None:
     assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
 
 
+def test_parameters_of_a_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        Store(f"sqlite:///{tmp_path}/store.db?mode=ro")
+    assert "mode" in caught.value.message
+    assert not list(tmp_path.iterdir())
+
+
 def test_database_that_is_down_is_told_without_its_password() -> None:
     with pytest.raises(StoreUnavailable) as caught:
         Store("postgresql://etl:hunter2@127.0.0.1:1/store")
