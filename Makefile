@@ -78,7 +78,7 @@ types: install
 # The long forms of suites whose seeded short forms are part of `make test`.
 faults: install
 	status=0; \
-	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/faults --numprocesses=2 || status=$$?; \
+	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/faults tests/api/test_sse_disconnects.py --numprocesses=2 || status=$$?; \
 	SYNCMON_FAULTS=long $(BIN)/python -m pytest tests/sync tests/contract -m hypothesis --timeout=3600 \
 		--numprocesses=2 || status=$$?; \
 	exit $$status

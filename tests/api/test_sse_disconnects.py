@@ -35,7 +35,7 @@ while not Path(sys.argv[3]).exists():
         log.append(connection, sys.argv[2], None, [NewEntry(level=Level.INFO, message=f"line {number}")])
     time.sleep(0.005)
 """
-LONG = bool(os.environ.get("SYNCMON_LONG"))
+LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 
 
 @pytest.mark.timeout(1_200)
