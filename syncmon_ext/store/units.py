@@ -22,7 +22,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from syncmon_ext.model.state import UnitState
 from syncmon_ext.model.unit import UnitRuntime
@@ -141,8 +140,10 @@ def joined_texts(connection: Connection, run_id: str) -> tuple[bytes, int] | Non
 def _joined_by_postgresql(connection: Connection, run_id: str) -> tuple[bytes, int] | None:
     """The same in half the time: as one text, where 10,000 binary values come in hexadecimal."""
     columns = task_unit_runtimes.c
-    comma = aggregate_order_by(literal(b",", LargeBinary), columns.ordinal)
-    joined = func.convert_from(func.string_agg(_kept(), comma), "UTF8", type_=Text)
+    in_order = func.string_agg(_kept(), literal(b",", LargeBinary)).aggregate_order_by(
+        columns.ordinal
+    )
+    joined = func.convert_from(in_order, "UTF8", type_=Text)
     count, kept, text = connection.execute(
         select(func.count(), func.count(_kept()), joined).where(columns.run_id == run_id)
     ).one()
