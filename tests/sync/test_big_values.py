@@ -47,6 +47,22 @@ def peak_of_a_copy(warm_up: tuple[Any, ...], arguments: tuple[Any, ...]) -> tupl
     return rows, most_memory() - before
 
 
+def peak_of_the_rest(copy: Copy, rows: int) -> int:
+    """Copy the first row of ``t``, then all ``rows`` others as one chunk; the bytes that these took."""
+    with copy.claimed(), ProcessPoolExecutor(1, SPAWN) as pool:
+        unit = copy.units[0]
+        copy.prepare(unit)
+        first, rest = jobs.walk(copy.source, unit, None, [rows], [1, rows], copy.snapshot)
+        chunks = [
+            (copy.source, copy.target, copy.own, unit, chunk, copy.snapshot)
+            for chunk in (first, rest)
+        ]
+        copied, peak = pool.submit(peak_of_a_copy, *chunks).result()
+        assert copied == rows
+        copy.swap(unit)
+    return peak
+
+
 @pytest.mark.parametrize("target_dialect", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("source_dialect", ["sqlite", "postgresql"])
 def test_memory_is_bounded_by_a_value(
@@ -63,18 +79,7 @@ def test_memory_is_bounded_by_a_value(
         *(f"INSERT INTO t VALUES ({number}, {zeros})" for number in range(1, ROWS + 1)),
     )
     copy = Copy(source, target, tables=["t"], verify="count")  # the digest holds a value once more
-    with copy.claimed(), ProcessPoolExecutor(1, SPAWN) as pool:
-        unit = copy.units[0]
-        copy.prepare(unit)
-        first, rest = jobs.walk(copy.source, unit, None, [ROWS], [1, ROWS], copy.snapshot)
-        chunks = [
-            (copy.source, copy.target, copy.own, unit, chunk, copy.snapshot)
-            for chunk in (first, rest)
-        ]
-        rows, peak = pool.submit(peak_of_a_copy, *chunks).result()
-        assert rows == ROWS
-        assert peak < TIMES * VALUE + BESIDE, f"{peak // MIB} MiB"
-        copy.swap(unit)
+    assert peak_of_the_rest(copy, ROWS) < TIMES * VALUE + BESIDE
     assert target.query(f"SELECT count(*) FROM t WHERE length(v) = {VALUE}") == [(ROWS,)]
 
 
@@ -87,18 +92,7 @@ def test_memory_of_a_chunk_is_bounded_by_bytes_not_by_rows(
     source.run("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v TEXT)")
     source.insert("t", [(0, None), *((n, LONG_TEXT + str(n)) for n in range(1, TEXTS + 1))])
     copy = Copy(source, target, tables=["t"], verify="count")
-    with copy.claimed(), ProcessPoolExecutor(1, SPAWN) as pool:
-        unit = copy.units[0]
-        copy.prepare(unit)
-        first, rest = jobs.walk(copy.source, unit, None, [TEXTS], [1, TEXTS], copy.snapshot)
-        chunks = [
-            (copy.source, copy.target, copy.own, unit, chunk, copy.snapshot)
-            for chunk in (first, rest)
-        ]
-        rows, peak = pool.submit(peak_of_a_copy, *chunks).result()
-        assert rows == TEXTS
-        assert peak < BATCH[target_dialect], f"{peak // MIB} MiB"
-        copy.swap(unit)
+    assert peak_of_the_rest(copy, TEXTS) < BATCH[target_dialect]
     ask = "SELECT id, v FROM t WHERE id > 0 ORDER BY id"
     assert target.query(ask) == [(n, LONG_TEXT + str(n)) for n in range(1, TEXTS + 1)]
 
