@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import snapshots, tasks
+from syncmon_ext.store.changes import Changes
 from syncmon_ext.store.store import Store
 
 WATCH_SECONDS = 0.02
@@ -82,8 +84,7 @@ def run(
         with _hooked(notes, quiet=quiet), measured(servers) as cost:
             started = time.perf_counter()
             control.start("copy")
-            while (progress := _progress(store, catalog)).state not in {*ENDED, State.PAUSED}:
-                time.sleep(WATCH_SECONDS)
+            progress = _until_it_ends(store, catalog)
             cost.wall = time.perf_counter() - started
         store.close()
         if progress.state is not State.COMPLETED:
@@ -94,6 +95,20 @@ def run(
             if progress.limited_by:
                 cost.note += f"; limited by the {progress.limited_by}"
     return cost
+
+
+def _until_it_ends(store: Store, catalog: Catalog) -> Progress:
+    """Watch as the server does: ask for news all the time, read the progress where there are some."""
+    news, never = Changes(store), threading.Event()
+    try:
+        while True:
+            if not news.wait(never, WATCH_SECONDS):
+                continue
+            progress = _progress(store, catalog)
+            if progress.state in {*ENDED, State.PAUSED}:
+                return progress
+    finally:
+        news.close()
 
 
 def _progress(store: Store, catalog: Catalog) -> Progress:

@@ -182,9 +182,13 @@ class SyncmonApp(ExtensionApp):
 
     def _look(self, tell: Callable[[Iterable[Announcement]], None]) -> None:
         services = self._lazy.get()
-        services.supervisor.check()
         self._ebb.look()
+        if services.calm.lasts():
+            services.observer.look_past()
+            return
+        watched = services.supervisor.check()
         tell(services.observer.look())
+        services.calm.note(watched=watched)
         active = services.observer.numbers.is_active
         if self.hold_off_culling and active and self.serverapp is not None:
             # Jupyter takes the newest of all settings with such a name for its last activity.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import resource
-import signal
 import time
 from contextlib import nullcontext
-
-import psutil
 
 from benchmarks.sse.measure import (
     MIB,
     Held,
     Helper,
+    blocks_of,
     connect,
     cpu_seconds,
     holds_of,
@@ -29,6 +27,7 @@ from benchmarks.sse.table import Row
 from tests.simulated import SimulatedRun
 
 DEAF = 10
+LEFT = 0.1  # of the blocks that a crowd had: caches that its first requests fill
 
 
 def load(options: argparse.Namespace) -> list[Row]:
@@ -54,6 +53,7 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
         connect(crowd, server, "stream?task=load", 20)  # what is loaded once is no client's
         crowd.ask(do="leave")
         time.sleep(1)
+        blocks = blocks_of(server)
         files, memory = sockets_of(process), process.memory_info().rss
         with holds_of(server) as held:
             connect(crowd, server, "stream?task=load", count)
@@ -126,6 +126,7 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
                 grown < 64 * MIB,
             )
         )
+        there = blocks_of(server) - blocks
         crowd.ask(do="leave")
         stalled.ask(do="leave")
         began = time.monotonic()
@@ -138,7 +139,20 @@ def _load(options: argparse.Namespace, count: int, *, name: str, whole: bool) ->
                 back,
             )
         )
-        rows.append(_left_behind(name, process, memory, count))
+        time.sleep(30)
+        resident, left = process.memory_info().rss - memory, blocks_of(server) - blocks
+        rows += [
+            Row(
+                f"{name} left: blocks of memory in use beyond the baseline, 30 s later",
+                f"{left:+,} of {blocks:,}, where the clients had {there:+,}",
+                f"< {LEFT:.0%} of theirs",
+                left < LEFT * there,
+            ),
+            Row(
+                f"{name} left: what the allocator keeps beyond the baseline, 30 s later",
+                f"{resident / count / 1024:+.1f} KiB for each of them",
+            ),
+        ]
         connect(crowd, server, "stream?task=load", count)
         again = process.memory_info().rss - connected - max(0, grown)
         rows.append(
@@ -158,19 +172,6 @@ def _held(name: str, held: Held) -> Row:
         f"{held.longest * 1e3:.0f} ms; over 50 ms: {held.own} by syncmon, {held.others} by others",
         "< 50 ms",
         held.longest < 0.05,
-    )
-
-
-def _left_behind(name: str, process: psutil.Process, baseline: int, count: int) -> Row:
-    """The memory beyond the baseline, half a minute after all have left; and free pages given back."""
-    time.sleep(30)
-    left = process.memory_info().rss - baseline
-    process.send_signal(signal.SIGUSR2)  # TRIM: what the allocator keeps goes to the system
-    time.sleep(1)
-    trimmed = process.memory_info().rss - baseline
-    return Row(
-        f"{name} left: memory beyond the baseline, 30 s later",
-        f"{left / count / 1024:+.1f} KiB for each of them, {trimmed / count / 1024:+.1f} trimmed",
     )
 
 

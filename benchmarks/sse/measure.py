@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,15 +23,18 @@ from tests.server import JupyterServer
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW_SECONDS = 2.0
 MIB = 1_048_576
-CONFIG = f"""
-import ctypes, signal
+BLOCKS = "blocks"
+# The server says how many blocks of memory Python has in use, when it is asked to.
+CONFIG = """
+import gc, signal, sys
+from pathlib import Path
 from syncmon_ext.services import holds
-holds.WINDOW_SECONDS = {WINDOW_SECONDS}
-libc = ctypes.CDLL(None)
-if hasattr(libc, "malloc_trim"):
-    signal.signal(signal.SIGUSR2, lambda *_, trim=libc.malloc_trim: trim(0))
-else:
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+holds.WINDOW_SECONDS = {window}
+def count(*_, gc=gc, sys=sys, path=Path({path!r})):
+    gc.collect()
+    path.with_suffix(".next").write_text(str(sys.getallocatedblocks()))
+    path.with_suffix(".next").rename(path)
+signal.signal(signal.SIGUSR2, count)
 """
 
 
@@ -91,7 +95,8 @@ def jupyter(
     with tempfile.TemporaryDirectory(prefix="syncmon-bench-") as folder:
         traits = {"SyncmonApp.push_interval": push_interval}
         env = {"SYNCMON_STORE": store_url} if store_url else None
-        with JupyterServer(Path(folder), traits=traits, config=CONFIG, env=env) as server:
+        config = CONFIG.format(window=WINDOW_SECONDS, path=str(Path(folder) / BLOCKS))
+        with JupyterServer(Path(folder), traits=traits, config=config, env=env) as server:
             assert server.process is not None
             store = Store(store_url or server.store_url)
             try:
@@ -205,3 +210,13 @@ def sockets_of(process: psutil.Process) -> int:
         with contextlib.suppress(OSError):
             count += str(link.readlink()).startswith("socket:")
     return count
+
+
+def blocks_of(server: JupyterServer) -> int:
+    """How many blocks of memory Python has in use in the server, after a collection."""
+    assert server.process is not None
+    answer = server.folder / BLOCKS
+    answer.unlink(missing_ok=True)
+    server.process.send_signal(signal.SIGUSR2)
+    assert wait_until(answer.exists, 30)
+    return int(answer.read_text())

@@ -19,7 +19,9 @@ from typing import Any, Final
 import msgspec
 
 HOLD_SECONDS: Final = 0.05  # from here on a person notices, and it is looked what runs
-LOOK_SECONDS: Final = 0.05  # between two looks whether the loop is held: 0.2 % of a core
+LOOK_SECONDS: Final = (
+    0.05  # between two looks whether the loop is held, while it has anything to do
+)
 WINDOW_SECONDS: Final = 30.0  # the longest hold is that of this window and the one before
 SILENCE_SECONDS: Final = 60.0  # between two lines in the log
 PACKAGE: Final = f"{Path(__file__).parents[1]}{os.sep}"
@@ -48,7 +50,7 @@ class HoldMonitor:
 
     Asyncio itself does so only in its debug mode, at many times the cost. The loop's selector is
     wrapped for some 0.2 µs a round; loops without one (uvloop) are not monitored. A thread looks what
-    runs while a round takes long.
+    runs while a round takes long; it sleeps while the loop does.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,6 +62,7 @@ class HoldMonitor:
         self._collected = self._collecting_since = 0.0
         self._said_at = float("-inf")
         self._selector: Any = None
+        self._awake = threading.Event()  # a round has begun since the thread last looked
         self._stop = threading.Event()
 
     @property
@@ -77,7 +80,7 @@ class HoldMonitor:
         selector = getattr(loop, "_selector", None)
         if selector is None or not hasattr(selector, "select"):
             return
-        wait, clock = selector.select, self._clock
+        wait, clock, awake = selector.select, self._clock, self._awake
 
         def select(timeout: float | None = None) -> Any:
             if self._since:
@@ -89,6 +92,8 @@ class HoldMonitor:
             self._since = 0.0
             found = wait(timeout)
             self._since = clock()
+            if not awake.is_set():
+                awake.set()
             return found
 
         selector.select = select
@@ -101,6 +106,7 @@ class HoldMonitor:
     def stop(self) -> None:
         """Leave the loop as it was."""
         self._stop.set()
+        self._awake.set()
         if self._selector is not None:
             del self._selector.select  # the class's own is behind it
             gc.callbacks.remove(self._collection)
@@ -133,8 +139,14 @@ class HoldMonitor:
 
     def _look_on(self, thread: int) -> None:
         turned_at = self._clock()
-        while not self._stop.wait(LOOK_SECONDS):
+        while True:
+            self._awake.wait(WINDOW_SECONDS)
+            if self._stop.wait(LOOK_SECONDS):
+                return
+            self._awake.clear()
             now, since = self._clock(), self._since
+            if since:
+                self._awake.set()  # this round may become a long one
             if now - turned_at >= WINDOW_SECONDS:
                 turned_at, self._longest_before, self._longest = now, self._longest, 0.0
             if since and now - since >= HOLD_SECONDS and self._seen[0] != since:

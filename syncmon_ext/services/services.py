@@ -8,6 +8,7 @@ import time
 import msgspec
 
 from syncmon_ext.model.errors import InvalidConfig, StoreUnavailable, SyncmonError
+from syncmon_ext.services.calm import Calm
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
@@ -52,6 +53,7 @@ class Services:
             self.store, self.catalog, self.supervisor, on_finish=settings.on_finish
         )
         self.observer = Observer(self.store)
+        self.calm = Calm(self.store)
         texts = ProgressTexts()
         self.progress = TaskProgress(self.store, self.catalog, texts)
         self.log = TaskLog(self.store, self.catalog)
@@ -66,6 +68,7 @@ class Services:
     async def close(self) -> None:
         """End all streams and give the connections back."""
         await self.sse.close()
+        self.calm.close()
         self.store.close()
 
 

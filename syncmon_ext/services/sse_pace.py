@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 FASTEST_LOOK_SECONDS: Final = 0.005  # a look at SQLite costs microseconds
-SLOWEST_LOOK_SECONDS: Final = 0.1  # a change of state is told at once, after any calm
+SLOWEST_LOOK_SECONDS: Final = 0.03  # a look by then costs less than can be measured
 CALM_PER_LOOK: Final = 200.0  # seconds of calm for each second between two looks
 SHARE_OF_LOOP: Final = 0.25  # of the event loop's time: it is Jupyter's first of all
 

@@ -46,8 +46,11 @@ class Supervisor:
                     entry = NewEntry(level=Level.ERROR, message=f"{error.message}. {error.hint}")
                     log.append(connection, run.task_id, run_id, [entry])
 
-    def check(self) -> None:
-        """Find the runs that lost their worker, and give each a new one; end the lost loops."""
+    def check(self) -> bool:
+        """Find the runs that lost their worker, and give each a new one; end the lost loops.
+
+        True where there is something to be checked again.
+        """
         with self._lock:
             try:
                 with self._store.read() as connection:
@@ -66,6 +69,7 @@ class Supervisor:
                     with self._store.write() as connection:
                         runs.release(connection, run.run_id, lease.token)
                     self.launch(run.run_id, lease.token)
+            return bool(watched or ended)
 
     def check_task(self, task_id: str) -> None:
         """The same for one task, before a command decides by its state."""
