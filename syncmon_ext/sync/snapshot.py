@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.pool import ChildPool, Notice, tell
 
 ALIVE_SECONDS: Final = 5.0  # between two signs of life of the holding transaction
+LOOK_SECONDS: Final = 0.02  # between two looks whether a command or an error has come instead
 LABEL: Final = "snapshot"
 
 
@@ -34,6 +36,7 @@ class SnapshotHolder:
         self._pool: ChildPool | None = None
         self._future: Future[Any] | None = None
         self._name: str | None = None
+        self._named = threading.Event()
 
     def take(self, obey: Callable[[], None]) -> str | None:
         """The name of a new snapshot; None where the source (SQLite) exports none.
@@ -45,13 +48,14 @@ class SnapshotHolder:
         self.release()
         self._pool = ChildPool(1, [self._source.name], self._noticed)
         self._name = None
+        self._named.clear()
         self._future = self._pool.submit(hold, self._source)
         while self._name is None:
             if self._future.done():
                 self._future.result()
                 raise DatabaseUnavailable(f"{self._source.name} gave no snapshot")
             obey()
-            time.sleep(0.02)
+            self._named.wait(LOOK_SECONDS)
         return self._name or None
 
     def release(self) -> None:
@@ -62,3 +66,4 @@ class SnapshotHolder:
 
     def _noticed(self, notice: Notice) -> None:
         self._name = notice.message
+        self._named.set()
