@@ -18,7 +18,7 @@ from jupyter_server.extension.application import ExtensionApp
 from prometheus_client import REGISTRY
 from traitlets import Bool, Float, List, Unicode, default
 
-from syncmon_ext.api.base import POOL, SERVICES, SLOW_POOL, SOCKETS
+from syncmon_ext.api.base import POOL, SEARCH_POOL, SERVICES, SLOW_POOL, SOCKETS
 from syncmon_ext.api.logout import tell_of_logouts
 from syncmon_ext.api.openapi import OPENAPI_ROUTES
 from syncmon_ext.api.routes import ROUTES, api_handlers
@@ -37,6 +37,7 @@ from syncmon_ext.sync import inherited
 
 THREADS: Final = 8  # calls that read or write the store at a time
 SLOW_THREADS: Final = 4  # plans and connection tests at a time
+SEARCH_THREADS: Final = 2  # searches through a log at a time
 WATCH_SECONDS: Final = 1.0  # between two looks at the workers
 ACTIVITY: Final = "syncmon_last_activity"  # the key of the server's settings
 
@@ -84,12 +85,13 @@ class SyncmonApp(ExtensionApp):
     sqlite_roots = List(
         Unicode(),
         help="""Folders that the SQLite files of connections must be in, links followed. Empty: any
-        file that the user may open. The workers of this server keep to it too.""",
+        file that the user may open. The workers of this server keep to it too. A name that is empty
+        or holds a colon allows nothing.""",
     ).tag(config=True)
     log_details = Bool(
         False,
-        help="""Whether the log may hold PostgreSQL's DETAIL of an error, which repeats values of
-        rows.""",
+        help="""Whether the log may hold values of rows: PostgreSQL's DETAIL of an error repeats them,
+        and a value of SQLite that does not match its column is one.""",
     ).tag(config=True)
 
     on_finish = Unicode(
@@ -140,6 +142,9 @@ class SyncmonApp(ExtensionApp):
         self.settings[POOL] = ThreadPoolExecutor(THREADS, thread_name_prefix="syncmon")
         self.settings[SLOW_POOL] = ThreadPoolExecutor(
             SLOW_THREADS, thread_name_prefix="syncmon-slow"
+        )
+        self.settings[SEARCH_POOL] = ThreadPoolExecutor(
+            SEARCH_THREADS, thread_name_prefix="syncmon-search"
         )
         self.settings[OPENAPI_ROUTES] = ROUTES
 
@@ -227,7 +232,7 @@ class SyncmonApp(ExtensionApp):
         if services is not None:
             await services.close()
         self._sockets.close()
-        for pool in (POOL, SLOW_POOL):
+        for pool in (POOL, SLOW_POOL, SEARCH_POOL):
             self.settings[pool].shutdown(wait=False, cancel_futures=True)
 
 

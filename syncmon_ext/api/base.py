@@ -27,9 +27,11 @@ T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 BODY_BYTES: Final = 1_048_576
+SMALL_BYTES: Final = 16_384  # a body up to here is understood in a millisecond or two
 SERVICES: Final = "syncmon_services"  # the keys of the server's settings
 POOL: Final = "syncmon_pool"
 SLOW_POOL: Final = "syncmon_slow_pool"
+SEARCH_POOL: Final = "syncmon_search_pool"
 SOCKETS: Final = "syncmon_sockets"
 _NUMBER: Final = re.compile(r"-?[0-9]+")
 # Jupyter's own parameters, which may stand in any query.
@@ -48,6 +50,13 @@ class UnsupportedMediaType(SyncmonError):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class ClientGone(SyncmonError):
+    """Nobody waits for the answer any more."""
+
+    code = "client_gone"
+    status = 499
 
 
 class NotAcceptable(SyncmonError):
@@ -85,6 +94,7 @@ class SyncmonHandler(APIHandler):
         self._parts: list[bytes] = []
         self._received = 0
         self._admitted = False
+        self._gone = False
 
     # -- the request ---------------------------------------------------------------------------
 
@@ -92,6 +102,11 @@ class SyncmonHandler(APIHandler):
         """Let Jupyter check who asks, before the body is received."""
         await super().prepare()
         self._admitted = True
+
+    def on_connection_close(self) -> None:
+        """Note that the client has left."""
+        super().on_connection_close()
+        self._gone = True
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a piece of the body, unless it has grown too large: then read on, and forget it."""
@@ -112,7 +127,7 @@ class SyncmonHandler(APIHandler):
             self._refuse_size()
         return b"".join(self._parts).strip()
 
-    def json_body(self) -> Any:
+    async def json_body(self) -> Any:
         """The body as plain data; None where it is empty. Raises InvalidRequest."""
         raw = self.raw_body()
         if not raw:
@@ -122,21 +137,27 @@ class SyncmonHandler(APIHandler):
             raise UnsupportedMediaType(
                 f"the body is {media or 'of no type'}", hint="send Content-Type: application/json"
             )
-        return parse_json(raw)
+        return await self.understood(parse_json, raw)
 
-    def body(self, kind: type[T], default: T | None = None) -> T:
+    async def understood(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Work on the body: in the pool where it is large, and would hold the event loop."""
+        if self._received <= SMALL_BYTES:
+            return function(*args, **kwargs)
+        return await self.run(function, *args, **kwargs)
+
+    async def body(self, kind: type[T], default: T | None = None) -> T:
         """The body as a ``kind``; an empty one is ``default`` where there is one."""
         if default is not None and not self.raw_body():
             return default
-        data = self.json_body()
+        data = await self.json_body()
         try:
-            return decode(data, kind, "")
+            return await self.understood(decode, data, kind, "")
         except InvalidConfig as error:
             raise InvalidRequest(error.message, hint=error.hint) from None
 
-    def object_body(self) -> dict[str, Any]:
+    async def object_body(self) -> dict[str, Any]:
         """The body as a JSON object; raises InvalidRequest for anything else."""
-        data = self.json_body()
+        data = await self.json_body()
         if not isinstance(data, dict):
             raise InvalidRequest(
                 "the body is no JSON object", hint='send {"source": …, "target": …, "tables": […]}'
@@ -219,6 +240,21 @@ class SyncmonHandler(APIHandler):
         pool = cast("ThreadPoolExecutor", self.settings[SLOW_POOL])
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool, lambda: function(*args, **kwargs))
+
+    async def search(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what may go through a whole log: few at a time, and for nobody who has left.
+
+        Raises ClientGone.
+        """
+        pool = cast("ThreadPoolExecutor", self.settings[SEARCH_POOL])
+        loop = asyncio.get_running_loop()
+
+        def unless_gone() -> T:
+            if self._gone:
+                raise ClientGone("the client has left")
+            return function(*args, **kwargs)
+
+        return await loop.run_in_executor(pool, unless_gone)
 
     # -- the answer ----------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def view(connection: Connection) -> ConnectionView:
     """The connection without its secret, and without its URL's query, which may hold one."""
     try:
         url = make_url(connection.url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # nothing of it is shown: it may hold a password
         dialect, shown = "", ""
     else:
         dialect = url.get_backend_name()
@@ -77,7 +77,7 @@ class ConnectionTestHandler(SyncmonHandler):
     async def post(self, name: str) -> None:
         """Try to connect."""
         self.check_query()
-        self.body(Nothing, default=Nothing())
+        await self.body(Nothing, default=Nothing())
         if TASK_ID.fullmatch(name) is None:
             raise ConnectionNotFound(f"there is no connection {name[:80]!r}")
         services = await self.services()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final, NoReturn
 
 from syncmon_ext.model.errors import InvalidRequest
 
 LARGEST: Final = 2**63 - 1  # of a whole number, in every database
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def parse_json(raw: bytes) -> Any:
@@ -39,11 +41,11 @@ def parse_json(raw: bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequest(f"{twice[:80]!r} stands twice in one object", hint="give it once")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidRequest(f"{name[:80]!r} stands twice in one object", hint="give it once")
+        found[name] = value
     return found
 
 
@@ -70,7 +72,7 @@ def _check(data: Any) -> None:
         elif isinstance(value, str):
             if "\0" in value:
                 raise InvalidRequest("the body holds a NUL character", hint="leave it out")
-            if any("\ud800" <= character <= "\udfff" for character in value):
+            if _SURROGATE.search(value):
                 raise InvalidRequest("the body holds half a surrogate pair", hint="use UTF-8")
         elif isinstance(value, int) and not -LARGEST <= value <= LARGEST:
             raise InvalidRequest("the body holds a whole number of more than 64 bits")

@@ -19,7 +19,7 @@ class LoopsHandler(SyncmonHandler):
     async def post(self) -> None:
         """Begin a loop."""
         self.check_query()
-        loop = self.body(NewLoop)
+        loop = await self.body(NewLoop)
         services = await self.services()
         orders = await self.run(services.loops.begin, loop)
         services.sse.list_again()
@@ -34,7 +34,7 @@ class LoopUpdatesHandler(SyncmonHandler):
     async def post(self, task_id: str) -> None:
         """Take a report in."""
         self.check_query()
-        report = self.body(LoopReport)
+        report = await self.body(LoopReport)
         name = self.task_id(task_id)
         services = await self.services()
         self.reply(await self.run(services.loops.report, name, report))

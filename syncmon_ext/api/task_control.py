@@ -35,7 +35,7 @@ class StartHandler(SyncmonHandler):
     async def post(self, task_id: str) -> None:
         """Start or resume the task."""
         self.check_query()
-        how = self.body(Start, default=Start())
+        how = await self.body(Start, default=Start())
         key = self._idempotency_key()
         name = self.task_id(task_id)
         services = await self.services()
@@ -68,7 +68,7 @@ class PauseHandler(SyncmonHandler):
     async def post(self, task_id: str) -> None:
         """Ask the task to pause."""
         self.check_query()
-        self.body(Nothing, default=Nothing())
+        await self.body(Nothing, default=Nothing())
         services = await self.services()
         self.reply(await self.run(services.control.pause, self.task_id(task_id)), 202)
 
@@ -81,7 +81,7 @@ class StopHandler(SyncmonHandler):
     async def post(self, task_id: str) -> None:
         """Ask the task to stop."""
         self.check_query()
-        self.body(Nothing, default=Nothing())
+        await self.body(Nothing, default=Nothing())
         services = await self.services()
         self.reply(await self.run(services.control.stop, self.task_id(task_id)), 202)
 
@@ -94,7 +94,7 @@ class ThrottleHandler(SyncmonHandler):
     async def patch(self, task_id: str) -> None:
         """Change the pace of the running task."""
         self.check_query()
-        change = self.body(ThrottleChange)
+        change = await self.body(ThrottleChange)
         services = await self.services()
         change_throttle = services.control.change_throttle
         self.reply(await self.run(change_throttle, self.task_id(task_id), change))

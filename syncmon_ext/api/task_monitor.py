@@ -61,8 +61,11 @@ class ExportHandler(SyncmonHandler):
             hint=f"accept {JSON} or {', '.join(Format)}",
         )
 
-    async def stream(self, name: str, target: Format, pieces: Iterator[bytes]) -> None:
+    async def stream(
+        self, name: str, target: Format, pieces: Iterator[bytes], *, searched: bool = False
+    ) -> None:
         """Send the file piece by piece, as fast as the client reads."""
+        run = self.search if searched else self.run
         self.set_header("Content-Type", f"{target.value}{_PARAMETERS[target]}")
         self.set_header("Content-Disposition", f'attachment; filename="{name}.{target.suffix}"')
         self.set_header("Cache-Control", "no-store")
@@ -70,7 +73,7 @@ class ExportHandler(SyncmonHandler):
         if self.request.method == "HEAD":
             await self.finish()
             return
-        while (piece := await self.run(next, pieces, None)) is not None:
+        while (piece := await run(next, pieces, None)) is not None:
             self.write(piece)
             try:
                 await self.flush()
@@ -137,7 +140,8 @@ class LogsHandler(ExportHandler):
         services = await self.services()
         name = self.task_id(task_id)
         if target is None:
-            entries = await self.run(services.log.entries, name, wanted, limit or 50)
+            run = self.search if wanted.goes_through_all else self.run
+            entries = await run(services.log.entries, name, wanted, limit or 50)
             self.set_header("Vary", "Accept")
             self.reply(Logs(logs=entries))
             return
@@ -149,7 +153,8 @@ class LogsHandler(ExportHandler):
         else:
             batches = await self.run(services.log.batches, name, wanted)
             pieces = export(batches, LogEntry, target)
-        await self.stream(f"{name}-log", target, pieces)
+        searched = wanted.goes_through_all
+        await self.stream(f"{name}-log", target, pieces, searched=searched)
 
     head = get
 

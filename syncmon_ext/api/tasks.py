@@ -14,6 +14,7 @@ from syncmon_ext.model.errors import InvalidRequest
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.model.view import TaskView
 
+MOST_NAMED: Final = 10  # unknown fields in a message
 _FIELDS: Final = frozenset(TaskSpec.__struct_fields__)
 
 
@@ -63,16 +64,17 @@ class TasksHandler(SyncmonHandler):
     async def post(self) -> None:
         """Make a task."""
         self.check_query()
-        data = self.object_body()
+        data = await self.object_body()
         task_id = data.pop("task_id", None)
         if not isinstance(task_id, str):
             wrong = ["is missing" if task_id is None else "expected string"]
-            wrong += [f"{name}: unknown field" for name in sorted(data.keys() - _FIELDS)]
+            unknown = sorted(data.keys() - _FIELDS)
+            wrong += [f"{name[:80]}: unknown field" for name in unknown[:MOST_NAMED]]
             raise InvalidRequest(
                 f"task_id: {'; '.join(wrong)}",
                 hint='add "task_id": a name of letters, digits, - and _',
             )
-        spec = parse_spec(data, "")
+        spec = await self.understood(parse_spec, data, "")
         services = await self.services()
         await self.run(services.catalog.create, task_id, spec)
         services.sse.list_again()
@@ -98,7 +100,7 @@ class TaskHandler(SyncmonHandler):
     async def put(self, task_id: str) -> None:
         """Give the task another configuration."""
         self.check_query()
-        spec = parse_spec(self.object_body(), "")
+        spec = await self.understood(parse_spec, await self.object_body(), "")
         services = await self.services()
         name = self.task_id(task_id)
         await self.run(services.catalog.change, name, spec)

@@ -52,7 +52,9 @@ def findings(bench: Workbench, through: str = "", token: str = "") -> Iterator[F
     yield from _extension()
     yield from _servers()
     if through:
-        yield from _server(through if through.endswith("/") else f"{through}/", token)
+        found = _server(through if through.endswith("/") else f"{through}/", token)
+        # It was asked for by name: not to reach it is no mere note.
+        yield from (f if f.icon == "✓" else f._replace(icon="✕") for f in found)
     yield from _drivers()
     for subject, examine in (
         ("store", _store),
@@ -119,6 +121,8 @@ def _served(url: str, token: str) -> Finding:
             headers={"Authorization": f"token {token}"} if token else {},
             timeout=SERVER_SECONDS,
         )
+    except httpx.InvalidURL as error:
+        return Finding("!", "server", f"{url[:200]} is no address: {error}")
     except httpx.HTTPError as error:
         return Finding("!", "server", f"{url} does not answer ({type(error).__name__})")
     if answer.is_success:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -10,7 +11,10 @@ import msgspec
 from syncmon_ext.model.state import ACTIVE, State
 from syncmon_ext.store import announcements
 from syncmon_ext.store.announcements import Announcement, Totals
+from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.store import Store
+
+CLOCK_JUMP: Final = timedelta(hours=1)  # a run may seem to have begun before one that it followed
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +36,16 @@ class Observer:
 
     def __init__(self, store: Store) -> None:
         self._store: Final = store
-        self._totals: dict[str, Totals] | None = None
+        self._totals: dict[str, Totals] = {}
+        self._began: Final = utc_now()
+        self._since = self._began  # the runs that are no task's newest are looked at from here on
         self.numbers = Numbers(seen_at=time.monotonic())
 
     def look(self) -> list[Announcement]:
         """The changes of runs that no server has told of yet; they count as told now."""
         with self._store.read() as connection:
             counts = announcements.runs_by_state(connection)
-            totals = announcements.totals(connection, known=set(self._totals or ()))
+            totals = announcements.totals(connection, self._since)
             pending = announcements.pending(connection)
         self._count(counts, totals)
         if not pending:
@@ -55,11 +61,15 @@ class Observer:
     def _count(self, counts: dict[State, int], totals: dict[str, Totals]) -> None:
         rows, sent = self.numbers.rows, self.numbers.bytes
         for run_id, now in totals.items():
-            before = (self._totals or {}).get(run_id)
-            if before is None:
-                # What was copied before this server came is not of its time.
-                before = now if self._totals is None else Totals(rows=0, bytes=0, active=True)
-            rows += max(0, now.rows - before.rows)
-            sent += max(0, now.bytes - before.bytes)
-        self._totals = {run_id: now for run_id, now in totals.items() if now.active}
+            before = self._totals.get(run_id)
+            if before is not None:
+                rows += max(0, now.rows - before.rows)
+                sent += max(0, now.bytes - before.bytes)
+            elif (
+                now.started_at >= self._began
+            ):  # what was copied earlier is not of this server's time
+                rows, sent = rows + now.rows, sent + now.bytes
+        self._totals = totals
+        newest = max((now.started_at for now in totals.values()), default=self._began)
+        self._since = max(self._began, newest - CLOCK_JUMP)
         self.numbers = Numbers(runs=counts, rows=rows, bytes=sent, seen_at=time.monotonic())

@@ -26,6 +26,11 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     after: int | None = None  # positions behind this one
     before: int | None = None
 
+    @property
+    def goes_through_all(self) -> bool:
+        """Whether no index finds the entries: one that is rare takes a look at every one."""
+        return self.contains is not None or self.unit is not None
+
 
 class TaskLog:
     """Reads log entries. All methods raise TaskNotFound for an unknown task."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
-from syncmon_ext.model.state import ACTIVE, State
+from syncmon_ext.model.state import State
 from syncmon_ext.store.schema import runs, tasks
 
 # The states on the way to others are no news.
@@ -55,7 +54,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     bytes: int
-    active: bool
+    started_at: datetime
 
 
 _OF_RUN: Final = [
@@ -116,17 +115,20 @@ def runs_by_state(connection: Connection) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
-def totals(connection: Connection, known: Collection[str]) -> dict[str, Totals]:
-    """What the active runs, and those of ``known``, have committed."""
-    active = [str(state) for state in ACTIVE]
-    rows = connection.execute(
-        select(runs.c.run_id, runs.c.state, runs.c.rows_committed, runs.c.bytes_committed).where(
-            or_(runs.c.state.in_(active), runs.c.run_id.in_(list(known)))
-        )
+def totals(connection: Connection, since: datetime) -> dict[str, Totals]:
+    """What was committed by the run of each task that is its newest, and by all begun ``since``."""
+    columns = select(
+        runs.c.run_id, runs.c.rows_committed, runs.c.bytes_committed, runs.c.started_at
+    )
+    newest = columns.join(tasks, tasks.c.run_id == runs.c.run_id)
+    # By the index of each task's runs: there may be many more that are long over.
+    begun = columns.select_from(tasks).join(
+        runs, and_(runs.c.task_id == tasks.c.task_id, runs.c.started_at >= since)
     )
     return {
         row.run_id: Totals(
-            rows=row.rows_committed, bytes=row.bytes_committed, active=row.state in active
+            rows=row.rows_committed, bytes=row.bytes_committed, started_at=row.started_at
         )
-        for row in rows
+        for query in (newest, begun)
+        for row in connection.execute(query)
     }

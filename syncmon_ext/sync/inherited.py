@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Final
 
 ROOTS_VARIABLE: Final = "SYNCMON_SQLITE_ROOTS"  # folders, written as in PATH
+NOWHERE: Final = os.devnull  # no file lies below it
 DETAILS_VARIABLE: Final = "SYNCMON_LOG_DETAILS"  # "1": yes
 
 
 def hand_down(*, sqlite_roots: Sequence[str], log_details: bool) -> None:
     """Set this process's environment; what a setting leaves open stays as the environment has it."""
     if sqlite_roots:
-        os.environ[ROOTS_VARIABLE] = os.pathsep.join(sqlite_roots)
+        # A variable that is not set makes an empty name: that must not mean "any file".
+        named = [root for root in sqlite_roots if root.strip() and os.pathsep not in root]
+        os.environ[ROOTS_VARIABLE] = os.pathsep.join(named or [NOWHERE])
     if log_details:
         os.environ[DETAILS_VARIABLE] = "1"
 

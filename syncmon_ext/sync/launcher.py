@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Final
 
 from sqlalchemy.engine import URL
@@ -32,10 +34,33 @@ class WorkerNotStarted(SyncmonError):
     status = 503
 
 
+def _own_folder() -> Path:
+    """The folder of this user in the one for temporary files, where others may have been first."""
+    name = f"syncmon-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / name
+    return folder if _is_private(folder) else _another_folder(name)
+
+
+@cache
+def _another_folder(name: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return False
+    return S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
 def output_folder() -> Path:
     """Where workers write what they print: next to nothing, but a crash must leave a trace."""
     chosen = os.environ.get(OUTPUT_VARIABLE)
-    folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"syncmon-{os.getuid()}"
+    if not chosen:
+        return _own_folder()
+    folder = Path(chosen)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
-from syncmon_ext.sync import types
+from syncmon_ext.sync import inherited, types
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident, shown
 
@@ -105,7 +105,7 @@ class Checks:
         column = self.unit.copied[number]
         self.failed = BadRow(
             f"table {shown(self.unit.source_schema, self.unit.source_table)}, column {column.name}: "
-            f"{_shown(value)} is not {_wanted(column.check)} "
+            f"{described(value)} is not {_wanted(column.check)} "
             f"(declared {column.source_type or 'no type'}, goes to {column.target_type})"
             + _where(self.unit.key, key),
             hint="correct the value, leave it out with where, or make the target column of a type that "
@@ -130,6 +130,17 @@ def _wanted(rule: str) -> str:
 def _where(names: Sequence[str], values: Sequence[Any]) -> str:
     pairs = [f"{name} = {_shown(value)}" for name, value in zip(names, values, strict=False)]
     return f", in the row where {' and '.join(pairs)}" if pairs else ""
+
+
+def described(value: Any) -> str:
+    """A value for a message: what it says itself only where the log may hold values of rows."""
+    if inherited.logs_details():
+        return _shown(value)
+    if isinstance(value, str):
+        return f"a text of {len(value):,} characters"
+    if isinstance(value, bytes):
+        return f"a blob of {len(value):,} bytes"
+    return "a real number" if isinstance(value, float) else "an integer"
 
 
 def _shown(value: Any) -> str:

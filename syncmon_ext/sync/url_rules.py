@@ -47,11 +47,18 @@ _METADATA_NETWORKS: Final = tuple(
         "169.254.0.0/16",  # EC2, Azure, GCP, OpenStack, ECS (.170.2), EKS (.170.23)
         "100.100.100.200/32",  # Alibaba
         "192.0.0.192/32",  # Oracle
+        "168.63.129.16/32",  # Azure's WireServer
         "fd00:ec2::/32",  # EC2 (::254), EKS (::23)
         "fd20:ce::254/128",  # GCP
+        "fd00:c1::a9fe:a9fe/128",  # Oracle
+        "fd00:42::42/128",  # Scaleway
+        "fe80::a9fe:a9fe/128",  # OpenStack
     )
 )
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# In these the last 32 bits are an IPv4 address: NAT64, its local form, the form that mapped ones replaced.
+_HOLDING_IPV4: Final = tuple(
+    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")
+)
 
 
 def check_url(url: URL, name: str) -> None:
@@ -73,13 +80,22 @@ def check_url(url: URL, name: str) -> None:
         refuse_metadata_host(host, f"connection {name}")
 
 
-def check_addresses(url: URL, name: str) -> None:
-    """Raise InvalidConfig where a host's name leads to a cloud's metadata service."""
+def check_addresses(url: URL, name: str) -> dict[str, str]:
+    """Raise InvalidConfig where a host's name leads to a cloud's metadata service.
+
+    Gives what the driver is to connect to: of a single host the addresses that were checked, since a
+    second look at its name might find others.
+    """
+    found: dict[str, list[str]] = {}
     for host in hosts(url):
         if host.startswith(("/", "@")):  # a socket's folder
             continue
         with suppress(OSError):  # a name that cannot be found is told by the driver
-            addresses(host, url.port or 5432, f"connection {name}")
+            found[host] = addresses(host, url.port or 5432, f"connection {name}")
+    if len(found) != 1 or hosts(url) != list(found) or "hostaddr" in url.query:
+        return {}
+    [(host, numbers)] = found.items()
+    return {"host": ",".join([host] * len(numbers)), "hostaddr": ",".join(numbers)}
 
 
 def hosts(url: URL) -> list[str]:
@@ -111,7 +127,7 @@ def is_metadata_address(text: str) -> bool:
             address = address.ipv4_mapped
         elif address.sixtofour is not None:
             address = address.sixtofour
-        elif address in _NAT64:
+        elif any(address in network for network in _HOLDING_IPV4):
             address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return any(address in network for network in _METADATA_NETWORKS)
 

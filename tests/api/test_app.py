@@ -251,11 +251,21 @@ def test_same_start_twice_is_one_run(tmp_path: Path) -> None:
             reader.rest()
 
 
+def below(root: Path) -> str:
+    return f"c.SyncmonApp.sqlite_roots = [{str(root)!r}]"
+
+
+def test_sqlite_files_are_opened_below_the_configured_folders(tmp_path: Path) -> None:
+    with make_server(tmp_path, config=below(tmp_path)) as server, server.client() as client:
+        sqlite3.connect(tmp_path / "source.db").execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        assert client.post("connections/source/test").json()["ok"]
+        assert client.get("tasks/nightly/plan").status_code == 200
+
+
 def test_sqlite_files_stay_below_the_configured_folders(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    traits = {"SyncmonApp.sqlite_roots": f"['{root}']"}
-    with make_server(tmp_path, traits=traits) as server, server.client() as client:
+    with make_server(tmp_path, config=below(root)) as server, server.client() as client:
         refused = client.post("tasks/nightly/start")
         assert refused.status_code == 422, refused.text
         assert "SyncmonApp.sqlite_roots" in refused.json()["error"]["hint"]

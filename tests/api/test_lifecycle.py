@@ -196,12 +196,31 @@ def test_metrics_stand_among_jupyters_own(tmp_path: Path) -> None:
         assert now("syncmon_rows_committed_total") == before + 100
         assert now("syncmon_runs", state="running") == 0
         assert now("syncmon_lag_seconds") < 5
-        assert now("syncmon_bytes_committed_total") == 0
+        with store.write() as connection:
+            runs.update_run(connection, run.run_id, bytes_committed=7_000)
+        until(lambda: now("syncmon_bytes_committed_total") == 7_000)
         assert 0 < now("syncmon_loop_longest_hold_seconds") < SECONDS
         assert now("syncmon_loop_holds_total", cause="syncmon") >= 0
         assert "http_request_duration_seconds" in client.get(address).text
         assert httpx.get(address).status_code == 403
         store.close()
+
+
+def test_metrics_count_runs_that_are_over_before_anybody_looks(tmp_path: Path) -> None:
+    with make_server(tmp_path) as server, server.client() as client:
+        fill(tmp_path, 500)
+        for number in range(6):
+            client.post("tasks/nightly/start").raise_for_status()
+            with opened(client, "tasks/nightly/stream", timeout=SECONDS) as reader:
+                assert reader.rest()[-1].name == "end", number
+        address = f"{server.url}metrics"
+
+        def now(name: str) -> float:
+            return metric(client.get(address).text, name)
+
+        until(lambda: now("syncmon_rows_committed_total") == 6 * 500)
+        looked_at(server)
+        assert now("syncmon_rows_committed_total") == 6 * 500
 
 
 @pytest.mark.parametrize("held", [False, True])

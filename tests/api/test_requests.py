@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from syncmon_ext.api.task_sse import MOST_TASKS
+from tests.api.conftest import make_server
 from tests.server import JupyterServer
 
 SPEC = {"source": "source", "target": "target", "tables": ["t"]}
@@ -58,6 +59,20 @@ def test_body_that_cannot_be_understood(client: httpx.Client, call: str, body: b
     found = error(client.request(method, path, content=body, headers=JSON), 400)
     assert found["code"] == "invalid_request"
     assert found["message"]
+
+
+def test_name_that_stands_twice_is_found_among_very_many(client: httpx.Client) -> None:
+    names = ",".join(f'"{n:x}":0' for n in range(80_000))
+    body = f'{{{names},"{79_999:x}":1}}'.encode()
+    found = error(client.post("tasks", content=body, headers=JSON), 400)
+    assert "'1387f' stands twice" in found["message"]
+
+
+def test_very_many_unknown_fields_are_not_all_named(client: httpx.Client) -> None:
+    body = ("{" + ",".join(f'"field{n}":0' for n in range(50_000)) + "}").encode()
+    found = error(client.post("tasks", content=body, headers=JSON), 400)
+    assert "field0: unknown field" in found["message"]
+    assert len(found["message"]) < 1_000
 
 
 @pytest.mark.parametrize("command", ["start", "pause", "stop"])
@@ -340,3 +355,15 @@ def test_plan_of_databases_that_are_there(server: JupyterServer, client: httpx.C
     (unit,) = plan.json()["units"]
     assert unit["unit_id"] == "t"
     assert [column["name"] for column in unit["columns"]] == ["id", "x"]
+
+
+def test_connection_with_a_broken_address_hides_no_other(tmp_path: Path) -> None:
+    with make_server(tmp_path) as server, server.client() as client:
+        with (tmp_path / "syncmon.toml").open("a") as file:
+            file.write('[connections.broken]\nurl = "postgresql://etl:canary@host:port/x"\n')
+        answer = client.get("connections")
+        assert answer.status_code == 200, answer.text
+        found = {each["name"]: each for each in answer.json()["connections"]}
+        assert found["broken"]["url"] == ""
+        assert found["source"]["dialect"] == "sqlite"
+        assert "canary" not in answer.text

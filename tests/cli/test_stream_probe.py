@@ -115,6 +115,30 @@ def test_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "breaks off" in (StreamProbe("http://127.0.0.1:9/", "").trouble() or "")
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://127.0.0.1:9/", "does not answer"),
+        ("notaurl", "notaurl/ (does not answer|is no address)"),
+        ("http://127.0.0.1:port/", "is no address"),
+    ],
+)
+def test_doctor_finds_it_wrong_where_a_named_server_is_not_reached(
+    place: Place, address: str, words: str
+) -> None:
+    enable(place)
+    text = place.cli("doctor", "--through", address, code=1).stdout
+    assert re.search(rf"✕ server .*{words}", text)
+
+
+def test_doctor_finds_it_wrong_where_a_named_server_refuses(
+    server: JupyterServer, place: Place
+) -> None:
+    enable(place)
+    text = place.cli("doctor", "--through", server.url, code=1, SYNCMON_TOKEN="other").stdout
+    assert re.search(rf"✕ server +{server.url} asks for a password", text)
+
+
 def test_doctor_looks_through_the_address_of_a_browser(server: JupyterServer, place: Place) -> None:
     enable(place)
     with proxy(server, "buffers") as address:

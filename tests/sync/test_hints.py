@@ -118,13 +118,13 @@ CASES = {
         only="postgresql",
     ),
     "narrow": Case(
-        r"column v.*('abcdef' is not a text of at most 3 characters.*id = 2|character varying\(3\))",
+        r"column v.*(6 characters is not a text of at most 3 .*id = 2|character varying\(3\))",
         "correct the value|allow_lossy",
         target=f"({KEY}, v VARCHAR(3))",
         only="postgresql",
     ),
     "numbers": Case(
-        r"column v.*('abcdef' is not an integer.*id = 2|into (INTEGER|integer))",
+        r"column v.*(a text of 6 characters is not an integer.*id = 2|into (INTEGER|integer))",
         "correct the value|allow_lossy",
         target=f"({KEY}, v INTEGER)",
     ),

@@ -91,6 +91,12 @@ METADATA = [
     "[::ffff:169.254.169.254]",
     "[::ffff:a9fe:a9fe]",
     "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::a9fe:a9fe]",
+    "[::a9fe:a9fe]",
+    "[fe80::a9fe:a9fe]",
+    "[fd00:c1::a9fe:a9fe]",
+    "[fd00:42::42]",
+    "168.63.129.16",
 ]
 
 
@@ -104,7 +110,15 @@ def test_metadata_address_is_refused_in_any_notation(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "127.0.0.1", "10.0.0.7", "db.example", "[fd00:1::254]", "metadata.example"],
+    [
+        "localhost",
+        "127.0.0.1",
+        "[::1]",
+        "10.0.0.7",
+        "db.example",
+        "[fd00:1::254]",
+        "metadata.example",
+    ],
 )
 def test_other_address_is_no_metadata(host: str) -> None:
     engine_url.check(connection(f"postgresql://etl@{host}:5432/d"))
@@ -169,6 +183,16 @@ def test_link_within_a_root_is_followed(root: Path) -> None:
     (root / "link.db").symlink_to(root / "real.db")
     found = engine_url.sqlite_path(connection(f"sqlite:///{root / 'link.db'}"))
     assert found == (root / "real.db").resolve()
+
+
+@pytest.mark.parametrize("roots", [[""], ["", " "], [f"/a{os.pathsep}/b"]])
+def test_root_without_a_name_allows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roots: list[str]
+) -> None:
+    monkeypatch.setenv(inherited.ROOTS_VARIABLE, "")
+    inherited.hand_down(sqlite_roots=roots, log_details=False)
+    refused(f"sqlite:///{tmp_path / 'x.db'}")
+    refused("sqlite:////a/x.db")
 
 
 def test_many_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ class PostgresSession:
         self.application_name = application_name
         self._read_only = read_only
         url = parsed(connection)
-        url_rules.check_addresses(url, self.name)
+        reached = url_rules.check_addresses(url, self.name)
         password = secrets.resolve(connection.password, self.name) if connection.password else None
         options: dict[str, Any] = {**_KEEPALIVES, **url.query}
         if url.database:
@@ -105,6 +105,7 @@ class PostgresSession:
             options["password"] = password
         options["application_name"] = application_name
         options.setdefault("connect_timeout", CONNECT_SECONDS)
+        options |= reached
         self._secret = password
         with self.guard():
             self._open = psycopg.connect(
