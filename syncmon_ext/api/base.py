@@ -241,6 +241,10 @@ class SyncmonHandler(APIHandler):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool, lambda: function(*args, **kwargs))
 
+    def is_gone(self) -> bool:
+        """Whether the client has left."""
+        return self._gone
+
     async def search(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what may go through a whole log: few at a time, and for nobody who has left.
 
@@ -250,7 +254,7 @@ class SyncmonHandler(APIHandler):
         loop = asyncio.get_running_loop()
 
         def unless_gone() -> T:
-            if self._gone:
+            if self.is_gone():
                 raise ClientGone("the client has left")
             return function(*args, **kwargs)
 

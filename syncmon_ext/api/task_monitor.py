@@ -141,7 +141,7 @@ class LogsHandler(ExportHandler):
         name = self.task_id(task_id)
         if target is None:
             run = self.search if wanted.goes_through_all else self.run
-            entries = await run(services.log.entries, name, wanted, limit or 50)
+            entries = await run(services.log.entries, name, wanted, limit or 50, self.is_gone)
             self.set_header("Vary", "Accept")
             self.reply(Logs(logs=entries))
             return

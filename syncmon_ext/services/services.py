@@ -67,6 +67,7 @@ class Services:
 
     async def close(self) -> None:
         """End all streams and give the connections back."""
+        self.log.close()
         await self.sse.close()
         self.calm.close()
         self.store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from syncmon_ext.store import log, tasks
 from syncmon_ext.store.store import Store
 
 EXPORT_BATCH: Final = 5_000  # entries in memory at a time
+SEARCHED_AT_ONCE: Final = 250_000  # entries: some tenths of a second
 COLUMN_BATCH: Final = 20_000  # likewise, of entries without an object each
 
 
@@ -38,13 +39,60 @@ class TaskLog:
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store = store
         self._catalog = catalog
+        self._closed = False
 
-    def entries(self, task_id: str, wanted: LogFilter, limit: int) -> list[LogEntry]:
-        """The newest ``limit`` entries that match, oldest first; with ``after`` alone the oldest."""
-        with self._store.read() as connection:
-            found = log.newest_entries(connection, task_id, limit, **msgspec.structs.asdict(wanted))
+    def close(self) -> None:
+        """Give up searches that are under way."""
+        self._closed = True
+
+    def entries(
+        self,
+        task_id: str,
+        wanted: LogFilter,
+        limit: int,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> list[LogEntry]:
+        """The newest ``limit`` entries that match, oldest first; with ``after`` alone the oldest.
+
+        A search is asked between two stretches of the log whether it was ``given_up``; what it found by
+        then is all that it gives.
+        """
+        if wanted.goes_through_all:
+            found = self._searched(task_id, wanted, limit, given_up)
+        else:
+            found = self._page(task_id, wanted, limit)
         if not found:  # a task that has entries is known
             self._catalog.task(task_id)
+        return found
+
+    def _page(
+        self, task_id: str, wanted: LogFilter, limit: int, *, oldest: bool | None = None
+    ) -> list[LogEntry]:
+        fields = msgspec.structs.asdict(wanted)
+        with self._store.read() as connection:
+            return log.newest_entries(connection, task_id, limit, **fields, oldest=oldest)
+
+    def _searched(
+        self, task_id: str, wanted: LogFilter, limit: int, given_up: Callable[[], bool]
+    ) -> list[LogEntry]:
+        with self._store.read() as connection:
+            position = tasks.position(connection, task_id)
+        if position is None:
+            return []
+        forward = wanted.after is not None and wanted.before is None
+        low = max(position.log_first_seq - 1, wanted.after or 0)
+        high = min(position.log_seq + 1, wanted.before or position.log_seq + 1)
+        found: list[LogEntry] = []
+        while low + 1 < high and len(found) < limit and not self._closed and not given_up():
+            if forward:
+                first, last = low, min(high, low + 1 + SEARCHED_AT_ONCE)
+                low = last - 1
+            else:
+                first, last = max(low, high - 1 - SEARCHED_AT_ONCE), high
+                high = first + 1
+            stretch = msgspec.structs.replace(wanted, after=first, before=last)
+            page = self._page(task_id, stretch, limit - len(found), oldest=forward)
+            found = found + page if forward else page + found
         return found
 
     def batches(self, task_id: str, wanted: LogFilter) -> Iterator[list[LogEntry]]:

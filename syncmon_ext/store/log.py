@@ -108,11 +108,12 @@ def newest_entries(
     contains: str | None = None,
     after: int | None = None,
     before: int | None = None,
+    oldest: bool | None = None,
 ) -> list[LogEntry]:
     """The newest ``limit`` entries that match, oldest first.
 
-    With ``after`` alone: the oldest ``limit`` entries behind that position, so that a reader can page
-    forward without a gap. ``contains`` ignores case.
+    With ``after`` alone, or where it is asked for, the ``oldest``: so that a reader can page forward
+    without a gap. ``contains`` ignores case.
     """
     query = select(*_FIELDS).where(log_entries.c.task_id == task_id)
     if level is not None:
@@ -128,7 +129,7 @@ def newest_entries(
         query = query.where(log_entries.c.seq > after)
     if before is not None:
         query = query.where(log_entries.c.seq < before)
-    forward = after is not None and before is None
+    forward = after is not None and before is None if oldest is None else oldest
     order = log_entries.c.seq.asc() if forward else log_entries.c.seq.desc()
     found = [_entry(row) for row in connection.execute(query.order_by(order).limit(limit))]
     return found if forward else found[::-1]
