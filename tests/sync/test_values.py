@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from syncmon_ext.model.errors import CopyFailed, LossyCopy
+from syncmon_ext.sync import storage_checks
 from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker
 
@@ -214,7 +215,7 @@ def test_sqlite_value_of_another_kind_stops_the_copy(
     copy = Copy(source, target, tables=["t"])
     with copy.claimed(), pytest.raises(CopyFailed) as failed:
         copy.copy_all(copy.units[0], 500)
-    for part in ("table t", "column v", repr(bad), "id = 5000"):
+    for part in ("table t", "column v", storage_checks.described(bad), "id = 5000"):
         assert part in failed.value.message
     source.run("DELETE FROM t WHERE id = 5000")
     Copy(source, target, owner(token=2), tables=["t"]).run(500)
