@@ -7,6 +7,7 @@ import http.client
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
@@ -231,15 +232,11 @@ class SyncmonHandler(APIHandler):
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do blocking work in the pool: the event loop belongs to Jupyter."""
-        pool = cast("ThreadPoolExecutor", self.settings[POOL])
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, lambda: function(*args, **kwargs))
+        return await self._in_pool(POOL, partial(function, *args, **kwargs))
 
     async def run_slowly(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what may take a minute, where it does not keep other calls waiting."""
-        pool = cast("ThreadPoolExecutor", self.settings[SLOW_POOL])
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, lambda: function(*args, **kwargs))
+        return await self._in_pool(SLOW_POOL, partial(function, *args, **kwargs))
 
     def is_gone(self) -> bool:
         """Whether the client has left."""
@@ -250,15 +247,17 @@ class SyncmonHandler(APIHandler):
 
         Raises ClientGone.
         """
-        pool = cast("ThreadPoolExecutor", self.settings[SEARCH_POOL])
-        loop = asyncio.get_running_loop()
 
         def unless_gone() -> T:
             if self.is_gone():
                 raise ClientGone("the client has left")
             return function(*args, **kwargs)
 
-        return await loop.run_in_executor(pool, unless_gone)
+        return await self._in_pool(SEARCH_POOL, unless_gone)
+
+    async def _in_pool(self, name: str, function: Callable[[], T]) -> T:
+        pool = cast("ThreadPoolExecutor", self.settings[name])
+        return await asyncio.get_running_loop().run_in_executor(pool, function)
 
     # -- the answer ----------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,16 +35,6 @@ def test_looks_are_left_out_until_somebody_writes(file: str) -> None:
     store.close()
 
 
-def test_what_is_watched_is_looked_at_each_time(file: str) -> None:
-    store = Store(file)
-    calm = Calm(store)
-    for _ in range(3):
-        assert not calm.lasts()
-        calm.note(watched=True)
-    calm.close()
-    store.close()
-
-
 def test_calm_is_not_trusted_for_long(file: str) -> None:
     store = Store(file)
     calm = Calm(store)
@@ -53,12 +45,27 @@ def test_calm_is_not_trusted_for_long(file: str) -> None:
     store.close()
 
 
-def test_database_server_is_always_looked_at() -> None:
-    with postgres_database("store") as url:
+@contextmanager
+def database(dialect: str, file: str) -> Iterator[str]:
+    """The URL of a place for a store."""
+    if dialect == "sqlite":
+        yield file
+    else:
+        with postgres_database("store") as url:
+            yield url
+
+
+@pytest.mark.parametrize(
+    ("dialect", "watched"), [("sqlite", True), ("postgresql", False), ("postgresql", True)]
+)
+def test_what_is_watched_and_a_database_server_are_always_looked_at(
+    file: str, dialect: str, watched: bool
+) -> None:
+    with database(dialect, file) as url:
         store = Store(url)
         calm = Calm(store)
-        for _ in range(2):
+        for _ in range(3):
             assert not calm.lasts()
-            calm.note(watched=False)
+            calm.note(watched=watched)
         calm.close()
         store.close()
