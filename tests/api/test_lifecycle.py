@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,11 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from syncmon_ext.model.run import Owner
 from syncmon_ext.model.state import State
-from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
+from tests.api.slow_copy import SLOW, fill, owner_of
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 from tests.sse import opened
@@ -56,23 +54,6 @@ def actions(path: Path, task_id: str) -> list[str]:
     return [event["action"] for event in told(path, task_id)]
 
 
-def fill(folder: Path, rows: int) -> None:
-    with sqlite3.connect(folder / "source.db") as source:
-        source.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")
-        source.executemany("INSERT INTO t VALUES (?, ?)", [(n, "x") for n in range(rows)])
-    source.close()
-
-
-SLOW = {
-    "task_id": "slow",
-    "source": "source",
-    "target": "target",
-    "tables": [{"name": "t", "target": "slow"}],
-    "chunk_rows": 100,
-    "throttle": {"rows": 300},
-}
-
-
 def test_events_of_a_run_are_told_in_order_and_once(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with listening(tmp_path, path) as server, server.client() as client:
@@ -101,11 +82,6 @@ def test_events_of_a_run_are_told_in_order_and_once(tmp_path: Path) -> None:
         looked_at(server)
         assert len(told(path, "slow")) == 6
     assert "Traceback" not in server.log.read_text()
-
-
-def owner_of(store: Store, run_id: str) -> Owner | None:
-    with store.read() as connection:
-        return runs.lease(connection, run_id).owner
 
 
 def looked_at(server: JupyterServer) -> None:
