@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import event
 
 from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.state import State
 from syncmon_ext.services import news as news_module
 from syncmon_ext.services import progress_text as progress_text_module
-from syncmon_ext.services import sse_client
+from syncmon_ext.services import sse_client, task_sse
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.news import News
@@ -144,6 +145,47 @@ def test_each_change_is_encoded_once_for_all_clients(
         await asyncio.gather(*clients)
 
     run(test)
+
+
+def read_for(store: Store, run: SimulatedRun, count: int, pushes: int) -> list[str]:
+    """The statements with which a hub reads ``store`` for some pushes to ``count`` clients."""
+    statements: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    async def test() -> None:
+        hub = make_hub(store)
+        sinks = [FakeSink() for _ in range(count)]
+        clients = [asyncio.create_task(attach(hub, ALL, sink)) for sink in sinks]
+
+        async def push() -> None:
+            seq = run.write("news")
+            await until(lambda: all(is_at(sink, seq) for sink in sinks))
+
+        await until(lambda: all("event: log" in sink.text for sink in sinks))
+        await push()  # what is read for newcomers is read by now
+        event.listen(store.engine, "before_cursor_execute", note)
+        for _ in range(pushes):
+            await push()
+        event.remove(store.engine, "before_cursor_execute", note)
+        await hub.close()
+        await asyncio.gather(*clients)
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+    return statements
+
+
+def test_store_is_read_as_often_for_fifty_clients_as_for_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_sse, "LISTING_SECONDS", 3_600.0)  # a read of its own, by the clock
+    writer = Store(str(store.url))  # its statements are not counted
+    simulated = SimulatedRun(writer, "one")
+    for_one, for_fifty = (read_for(store, simulated, count, pushes=5) for count in (1, 50))
+    writer.close()
+    assert len(for_one) >= 5
+    assert for_fifty == for_one
 
 
 def test_client_that_stops_reading_costs_one_number_and_catches_up(store: Store) -> None:
