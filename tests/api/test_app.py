@@ -25,6 +25,7 @@ from tests.disks import fill_up, make_room
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 from tests.sse import opened, seqs
+from tests.store.make import make_newer_store
 
 
 @pytest.mark.parametrize("what", ["no database", "no folder", "no URL", "no server", "newer"])
@@ -38,10 +39,7 @@ def test_broken_store_leaves_jupyter_alive_and_says_what_to_do(tmp_path: Path, w
         "newer": f"sqlite:///{tmp_path / 'newer.db'}",
     }[what]
     if what == "newer":
-        Store(url).close()
-        with sqlite3.connect(tmp_path / "newer.db") as connection:
-            connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.close()
+        make_newer_store(tmp_path / "newer.db")
     with make_server(tmp_path / "home", env={"SYNCMON_STORE": url}) as server:
         with server.client() as client:
             assert httpx.get(f"{server.url}api").status_code == 200, "Jupyter lives"

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
+from contextlib import closing
+from pathlib import Path
 
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Task, TaskSpec
 from syncmon_ext.store import runs, tasks, units
 from syncmon_ext.store.store import Store
+from tests.databases import sqlite_url
 
 SPEC = TaskSpec(source="flights", target="warehouse", tables=["airlines", "planes"])
+
+
+def make_newer_store(path: Path) -> None:
+    """A SQLite store that a later version of syncmon has migrated."""
+    Store(sqlite_url(path)).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
 
 
 def make_task(store: Store, task_id: str = "nightly") -> Task:
