@@ -19,6 +19,7 @@ from syncmon_ext.model.state import State
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.api.slow_copy import SLOW, fill, owner_of
+from tests.receiver import Receiver
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 from tests.sse import opened
@@ -108,6 +109,28 @@ def test_other_ends_are_told(tmp_path: Path, end: State) -> None:
         run.become(end)
         until(lambda: actions(path, "simulated") == ["started", str(end)])
         store.close()
+
+
+@pytest.mark.parametrize("given", ["address", "name"])
+def test_webhook_of_the_server_is_told_of_every_end(tmp_path: Path, given: str) -> None:
+    with Receiver().serving() as receiver:
+        url = f"{receiver.url}/every"
+        trait = {"SyncmonApp.on_finish": url if given == "address" else "ops"}
+        server = make_server(tmp_path, traits=trait)
+        config = tmp_path / "syncmon.toml"
+        config.write_text(f'{config.read_text()}[webhooks.ops]\nurl = "{url}"\n')
+        fill(tmp_path, 20_000)
+        with server, server.client() as client:
+            client.post("tasks", json=SLOW).raise_for_status()
+            ends = {"nightly": "completed", "slow": "stopped"}
+            for task_id in ends:
+                client.post(f"tasks/{task_id}/start").raise_for_status()
+            client.post("tasks/slow/stop").raise_for_status()
+            until(lambda: len(receiver.told) == len(ends))
+            run_ids = {client.get(f"tasks/{task_id}/progress").json()["run_id"] for task_id in ends}
+    assert {path for path, _, _ in receiver.told} == {"/every"}
+    assert {body["task_id"]: body["state"] for body in receiver.bodies()} == ends
+    assert {body["run_id"] for body in receiver.bodies()} == run_ids
 
 
 def test_two_servers_tell_each_change_once_and_a_late_one_tells_what_it_missed(

@@ -14,7 +14,8 @@ from syncmon_ext.model.state import State
 from syncmon_ext.store import runs, tasks
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import lease
-from tests.cli.conftest import SECONDS, Place, until
+from tests.cli.conftest import ROWS, SECONDS, Place, until
+from tests.receiver import Receiver
 
 Same = Callable[[str, str], bool]
 
@@ -62,6 +63,22 @@ def test_run_with_options_after_the_command(place: Place) -> None:
     place.cli("run", "nightly", "--store", f"sqlite:///{other}", "--config", "syncmon.toml")
     assert other.exists()
     assert place.progress("nightly").state is State.IDLE
+
+
+def test_address_that_run_is_given_is_told_of_the_end(place: Place) -> None:
+    with Receiver().serving() as receiver:
+        place.cli("run", "nightly", "--on-finish", f"{receiver.url}/given")
+        until(lambda: receiver.told, "the webhook is told")
+    [(path, _, body)] = receiver.told
+    assert path == "/given"
+    assert body == {
+        **body,
+        "event": "run_finished",
+        "task_id": "nightly",
+        "run_id": place.progress("nightly").run_id,
+        "state": "completed",
+        "rows_committed": sum(ROWS.values()),
+    }
 
 
 def test_table_that_is_missing_fails_alone_and_is_named(place: Place, same: Same) -> None:
