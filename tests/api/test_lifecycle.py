@@ -8,7 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from syncmon_ext.model.state import State
+from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.api.slow_copy import SLOW, fill, owner_of
@@ -30,6 +31,15 @@ import logging
 handler = logging.FileHandler({path!r})
 c.EventLogger.handlers = [handler]
 """
+# Jupyter looks once a minute whether it is idle.
+QUICK_CULLING = """
+from jupyter_server.serverapp import ServerApp
+from tornado.ioloop import PeriodicCallback
+def look_often(app):
+    PeriodicCallback(app.shutdown_no_activity, 200).start()
+ServerApp.init_shutdown_no_activity = look_often
+"""
+IDLE_SECONDS = 3  # some looks at the workers long: each counts a run as activity
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -244,3 +254,41 @@ def test_run_holds_off_culling_where_that_is_wanted(tmp_path: Path, held: bool) 
         looked_at(server)
         assert last_activity() == rest
         store.close()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_idle_server_stays_for_a_run_where_that_is_wanted(tmp_path: Path, held: bool) -> None:
+    traits = {
+        "SyncmonApp.hold_off_culling": held,
+        "ServerApp.shutdown_no_activity_timeout": IDLE_SECONDS,
+    }
+    fill(tmp_path, 20_000)
+    with (
+        make_server(tmp_path, traits=traits, config=QUICK_CULLING) as server,
+        server.client() as client,
+        closing(Store(server.store_url)) as store,
+    ):
+        client.post("tasks", json=SLOW).raise_for_status()
+        run_id = client.post("tasks/slow/start").raise_for_status().json()["run_id"]
+        asked_at = time.monotonic()
+        process = server.process
+        assert process is not None
+
+        def has_left() -> bool:
+            return process.poll() is not None
+
+        def state() -> State:
+            with store.read() as connection:
+                run = runs.run_by_id(connection, run_id)
+            assert run is not None
+            return run.state
+
+        until(lambda: has_left() or time.monotonic() > asked_at + 2 * IDLE_SECONDS)
+        assert state() is State.RUNNING
+        assert has_left() is not held
+        with store.write() as connection:
+            runs.set_throttle(connection, run_id, None)  # by the server it would be activity
+        until(lambda: state() is State.COMPLETED)
+        until(has_left)
+        assert process.returncode == 0
+    assert "shutting down" in server.log.read_text()
