@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
+from jupyter_server.auth import passwd
 
 from syncmon_ext.model.errors import (
     InvalidConfig,
@@ -30,7 +31,7 @@ from syncmon_widgets import connect, discovery
 from syncmon_widgets.backend import LogQuery
 from syncmon_widgets.client import ServerError
 from syncmon_widgets.session import NoServer, Session
-from tests.api.conftest import make_server
+from tests.api.conftest import CONFIG, make_server
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
 
@@ -113,6 +114,55 @@ def test_password_login_works_on_the_store(
     said = capsys.readouterr().err
     assert "lets people in by password" in said
     assert "Working on the store" in said
+
+
+@pytest.fixture
+def locked(tmp_path: Path, clean: pytest.MonkeyPatch) -> Iterator[Callable[..., JupyterServer]]:
+    """Starts a server with a password beside this program; neither is told of a store."""
+    started: list[JupyterServer] = []
+
+    def start(**settings: str) -> JupyterServer:
+        server = JupyterServer(tmp_path / "locked", token="")
+        login = {"hashed_password": passwd("open", "sha256")}
+        said = {"IdentityProvider": login, "SyncmonApp": settings}
+        (server.folder / "config" / "jupyter_server_config.json").write_text(json.dumps(said))
+        del server.env["SYNCMON_STORE"]
+        for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"):
+            clean.setenv(name, server.env[name])
+        started.append(server.start())
+        assert server.process is not None
+        clean.setenv("JPY_PARENT_PID", str(server.process.pid))
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def test_real_password_is_told_and_the_store_of_that_server_used(
+    locked: Callable[..., JupyterServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = locked()
+    with connect() as session:
+        said = capsys.readouterr().err
+        assert "lets people in by password, not programs" in said
+        assert f"Working on the store sqlite:///{server.folder}/data/syncmon/store.db" in said
+        assert list(session.tasks()) == []
+    with pytest.raises(ServerError, match="by password") as found:
+        connect(server.url)
+    assert 'connect(store="default")' in found.value.hint
+
+
+def test_store_is_found_where_the_server_is_told_of_it(
+    locked: Callable[..., JupyterServer], tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.toml").write_text(CONFIG)
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    locked(store_url=url, config_file=str(tmp_path / "tasks.toml"))
+    with connect() as session:
+        assert session.backend.where == f"the store {url}"
+        assert [task.task_id for task in session.tasks()] == ["nightly"]
+    assert not (tmp_path / "locked" / "data" / "syncmon").exists()
 
 
 @pytest.mark.parametrize("base_url", ["/", "/user/a@b%20c/"])

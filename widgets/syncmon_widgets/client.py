@@ -19,7 +19,7 @@ from syncmon_ext.model.state import State
 from syncmon_ext.model.view import TaskView
 from syncmon_widgets.arrow import ARROW, table_of
 from syncmon_widgets.backend import LogQuery
-from syncmon_widgets.discovery import Server
+from syncmon_widgets.discovery import LOCKED, Server, locked_message
 from syncmon_widgets.stream import EventStream, Refused
 
 if TYPE_CHECKING:
@@ -313,6 +313,14 @@ def _error(response: httpx.Response, server: Server) -> SyncmonError:
     except msgspec.DecodeError:
         said = None
     status = response.status_code
+    if status in (302, 401, 403) and not server.token:
+        return ServerError(
+            locked_message(server),
+            hint='call connect(url, token) if it has a token, or connect(store="default") to work '
+            "on the store without it",
+            code=LOCKED,
+            status=403,
+        )
     if status in (302, 401, 403):
         return ServerError(
             f"the Jupyter server at {server.url} refused the request ({status})",

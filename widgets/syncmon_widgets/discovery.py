@@ -14,6 +14,7 @@ PARENT_VARIABLE: Final = "JPY_PARENT_PID"  # of a kernel: the process that start
 URL_VARIABLE: Final = "SYNCMON_URL"
 TOKEN_VARIABLE: Final = "SYNCMON_TOKEN"  # noqa: S105  # a name
 HUB_TOKEN_VARIABLE: Final = "JUPYTERHUB_API_TOKEN"  # noqa: S105  # a name
+LOCKED: Final = "locked"  # the code of the error that a server raises which lets no program in
 _FILES: Final = "jpserver-*.json"
 
 
@@ -24,7 +25,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     pid: int | None = None
     socket: str = ""  # a Unix socket's path
-    password: bool = False  # a person signs in; programs cannot
+    password: bool = False  # that is said to be set; one that is not said shows when one asks
 
     def __repr__(self) -> str:  # the token stays out of tracebacks and notebooks
         return f"Server(url={self.url!r}, pid={self.pid})"
@@ -39,6 +40,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     def lets_in(self) -> bool:
         """Whether a program can use the server."""
         return bool(self.token) or not self.password
+
+
+def locked_message(server: Server) -> str:
+    """Why a program cannot use a server that has no token."""
+    return f"the Jupyter server at {server.url} lets people in by password, not programs"
 
 
 def given_server(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_widgets.backend import Backend
-from syncmon_widgets.discovery import Server, given_server, own_first, running_servers
+from syncmon_widgets.discovery import (
+    LOCKED,
+    Server,
+    given_server,
+    locked_message,
+    own_first,
+    running_servers,
+)
 from syncmon_widgets.handle import Task
 
 if TYPE_CHECKING:
@@ -148,13 +155,14 @@ def _find() -> tuple[Backend | None, list[str], bool]:
     locked = False
     for server in own_first(running_servers()):
         if not server.lets_in:
-            reasons.append(f"the one at {server.url} lets people in by password, not programs")
+            reasons.append(locked_message(server))
             locked = True
             continue
         try:
             return _answering(server), reasons, locked
         except SyncmonError as error:
             reasons.append(error.message)
+            locked = locked or error.code == LOCKED
     return None, reasons, locked
 
 
@@ -173,8 +181,13 @@ def _answering(server: Server) -> Backend:
 def _direct(store: str) -> Backend:
     from syncmon_ext.services.configuration import default_store_url
     from syncmon_widgets.direct import Direct
+    from syncmon_widgets.server_settings import server_settings
 
-    return Direct(default_store_url() if store == DEFAULT else store)
+    if store != DEFAULT:
+        return Direct(store)
+    # The environment is the server's, which a kernel inherits; its settings have the last word.
+    said = server_settings()
+    return Direct(said.store_url or default_store_url(), said.config_file)
 
 
 def _not_found(reasons: list[str]) -> str:
