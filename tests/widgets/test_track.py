@@ -8,13 +8,20 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from syncmon_ext.model.state import State
 from syncmon_widgets import LoopHandler, TaskStopped, track
-from syncmon_widgets.session import Session
+from syncmon_widgets import reporter as reporters
+from syncmon_widgets.client import Client
+from syncmon_widgets.discovery import Server
+from syncmon_widgets.session import Session, open_line
+from tests.api.conftest import make_server
+from tests.server import JupyterServer
 from tests.widgets.conftest import until
 
 Settle = Callable[[], None]
@@ -388,3 +395,85 @@ def test_loop_is_seen_as_over_at_once(session: Session) -> None:
         for _ in track(range(10), "quick"):
             pass
         assert session.task("quick").state == "completed"
+
+
+def test_numbers_of_numpy_and_fractions_count(session: Session, settled: Settle) -> None:
+    with track("numpy", total=np.int64(300)) as loop:
+        for _ in range(3):
+            loop.update(np.int8(100))  # a sum of these alone would overflow
+        for _ in range(10):
+            loop.update(0.1)
+        loop.note(np.str_("at the end"))
+        loop.log(np.float64(0.5))
+        assert loop.done == 301
+    with track("float", total=10.0) as loop:
+        loop.update(np.float32(2.5))
+    for _ in track(iter([1, 2]), "tracked", total=np.float64(2)):
+        pass
+    settled()
+    seen = {task.task_id: task.read().progress for task in session.tasks()}
+    assert {progress.state for progress in seen.values()} == {State.COMPLETED}
+    assert {name: progress.rows_committed for name, progress in seen.items()} == {
+        "numpy": 301,
+        "float": 2,
+        "tracked": 2,
+    }
+    assert ("info", "0.5") in messages(session, "numpy")
+
+
+def test_what_is_no_number_is_refused_where_it_is_given(session: Session) -> None:
+    with track("odd") as loop:
+        for value in ("3", None, [1], float("nan"), np.array([1, 2])):
+            with pytest.raises((TypeError, ValueError), match="number of iterations"):
+                loop.update(value)
+        assert loop.done == 0
+    for total in ("10", float("nan"), -1):
+        with pytest.raises((TypeError, ValueError), match="number of iterations"):
+            track("odd", total=total)
+    assert track("endless", total=float("inf")).total is None
+    with pytest.raises(TypeError, match="name of a loop"):
+        track([1], 5)  # type: ignore[arg-type]  # what is refused
+
+
+@pytest.mark.parametrize("note", [object(), "n" * 300], ids=["unencodable", "refused"])
+def test_loop_that_cannot_report_does_not_stay_running(
+    server: JupyterServer, monkeypatch: pytest.MonkeyPatch, note: Any
+) -> None:
+    line = Client(Server(url=server.url, token=server.token))
+    mine = reporters.Reporter(lambda: line)
+    monkeypatch.setattr(reporters, "_reporter", mine)
+    name = f"mute-{type(note).__name__}"
+    with track(name, total=10) as loop:
+        until(lambda: loop.task_id)
+        loop.update(4)
+        assert loop.run is not None
+        loop.run.note = note  # the loop's own doing, past note()
+        until(lambda: line.progress(name).state is State.FAILED)
+        loop.update()
+    seen = line.progress(name)
+    assert seen.error is not None
+    assert "could not report any more" in seen.error
+    assert seen.rows_committed >= 4
+    mine.close()
+    line.close()
+
+
+def test_loop_finds_its_server_again_behind_another_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_server(tmp_path / "server") as server:
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
+        monkeypatch.delenv("SYNCMON_STORE", raising=False)
+        mine = reporters.Reporter(open_line)
+        monkeypatch.setattr(reporters, "_reporter", mine)
+        with track("long", total=10) as loop:
+            until(lambda: loop.task_id)
+            server.stop()
+            server.token = "another"
+            server.start()
+            loop.update(10)
+        mine.close()
+        assert mine._line is not None
+        mine._line.close()
+        with server.client() as api:
+            assert api.get("tasks/long/progress").json()["state"] == "completed"

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar, final, overload
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import LONGEST_NAME, Phase
 from syncmon_widgets.counter import counter
+from syncmon_widgets.iterations import total_of, whole
 from syncmon_widgets.loop_exit import Departure, departure, last_line, listen, on_error
 from syncmon_widgets.loop_run import LoopRun
 from syncmon_widgets.reporter import Reporter, reporter
@@ -26,16 +27,16 @@ _active: ContextVar[tuple[LoopRun, ...]] = ContextVar("syncmon_loops", default=(
 
 
 @overload
-def track(iterable: str, name: None = None, *, total: int | None = None) -> Loop[Any]: ...
+def track(iterable: str, name: None = None, *, total: float | None = None) -> Loop[Any]: ...
 
 
 @overload
 def track(
-    iterable: Iterable[T] | AsyncIterable[T], name: str | None = None, *, total: int | None = None
+    iterable: Iterable[T] | AsyncIterable[T], name: str | None = None, *, total: float | None = None
 ) -> Loop[T]: ...
 
 
-def track(iterable: Any, name: str | None = None, *, total: int | None = None) -> Loop[Any]:
+def track(iterable: Any, name: str | None = None, *, total: float | None = None) -> Loop[Any]:
     """Show a loop as a task: on the page, in the log, in pandas, with Pause and Stop.
 
         for row in track(rows, "cleaning"): …
@@ -66,17 +67,17 @@ class Loop(Generic[T]):
         self,
         iterable: Iterable[T] | AsyncIterable[T] | None,
         name: str,
-        total: int | None,
+        total: float | None,
         *,
         through: Reporter | None = None,
     ) -> None:
-        name = name.strip()[:LONGEST_NAME]
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a loop is {name!r}; give it a text")
+        name = str(name).strip()[:LONGEST_NAME]
         if not name:
             raise ValueError("the name of a loop is empty; give it one")
-        if total is not None and total < 0:
-            raise ValueError(f"total is {total}: it is a number of iterations")
         self.name = name
-        self.total = total
+        self.total = total_of(total)
         self._iterable = iterable
         self._reporter = through or reporter()
         self._run: LoopRun | None = None
@@ -85,7 +86,7 @@ class Loop(Generic[T]):
 
     def __repr__(self) -> str:
         run = self._run
-        done = "" if run is None else f", {run.done:,} done, {run.phase}"
+        done = "" if run is None else f", {whole(run.done):,} done, {run.phase}"
         return f"<loop {self.name!r}{done}>"
 
     @property
@@ -100,22 +101,25 @@ class Loop(Generic[T]):
 
     @property
     def done(self) -> int:
-        """Iterations done in the present run, or the last one."""
-        return self._run.done if self._run else 0
+        """Whole iterations done in the present run, or the last one."""
+        return whole(self._run.done) if self._run else 0
 
     # -- steps -----------------------------------------------------------------------------------
 
-    def update(self, n: int = 1) -> None:
-        """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused."""
+    def update(self, n: float = 1) -> None:
+        """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused.
+
+        Numbers of any kind; fractions add up, and the whole iterations show.
+        """
         self._running().add(n)  # from the first run on, a counter stands in this one's place
 
     def log(self, message: str, level: str = "info") -> None:
         """Add a line to the task's log; ``level`` is info, success, warning or error."""
-        self._running().say(Level(level), message)
+        self._running().say(Level(level), str(message))
 
     def note(self, text: str | None) -> None:
         """Say what the loop is at: it stands beside the bar."""
-        self._running().note = text[:LONGEST_NAME] if text else None
+        self._running().note = str(text)[:LONGEST_NAME] or None if text is not None else None
 
     def _running(self) -> LoopRun:
         if self._run is None:
@@ -196,7 +200,7 @@ def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
     item: Any = _NOTHING
     try:
         # As in _steps: a generator inside a generator would cost as much once more.
-        for run.done, item in enumerate(iterable, run.done):  # noqa: B020  # it counts, in place
+        for run.done, item in enumerate(iterable, whole(run.done)):  # noqa: B020  # it counts, in place
             yield item
             if run.gate:
                 _hold(run)
@@ -218,7 +222,7 @@ def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
 def _steps(run: LoopRun, iterable: Iterable[T]) -> Iterator[T]:
     """The items inside a ``with``. On the way, one attribute is written and one is read."""
     item: Any = _NOTHING
-    for run.done, item in enumerate(iterable, run.done):  # noqa: B020  # it counts, in place
+    for run.done, item in enumerate(iterable, whole(run.done)):  # noqa: B020  # it counts, in place
         yield item
         if run.gate:
             _hold(run)

@@ -14,6 +14,7 @@ from typing import Final
 from syncmon_ext.model.log import Level, clean_message
 from syncmon_ext.model.loop import LoopEntry, Phase
 from syncmon_ext.model.state import State
+from syncmon_widgets.iterations import own, whole
 from syncmon_widgets.loop_exit import Departure
 from syncmon_widgets.stopped import TaskStopped
 
@@ -62,7 +63,7 @@ class LoopRun:
         self.total = total
         self.run_id = uuid.uuid4().hex
         self.task_id: str | None = None  # known once the loop is registered
-        self.done = 0
+        self.done: int | float = 0
         self.gate = False
         self.order = State.RUNNING
         self.phase = Phase.RUNNING
@@ -92,8 +93,10 @@ class LoopRun:
 
     # -- in the loop's thread --------------------------------------------------------------------
 
-    def add(self, count: int) -> None:
-        """Count ``count`` iterations more; from any thread."""
+    def add(self, count: float) -> None:
+        """Count ``count`` iterations more; from any thread. Fractions add up."""
+        if count.__class__ is not int:
+            count = own(count, "n")
         if ONE_STEP:
             self.done += count
         else:
@@ -114,7 +117,7 @@ class LoopRun:
         if order is State.STOPPING:
             self._resume()
             raise TaskStopped(
-                f"{self.name} was stopped after {self.done:,} iterations",
+                f"{self.name} was stopped after {whole(self.done):,} iterations",
                 hint="run it again to begin anew",
             )
         if order in _HOLD and self.phase in (Phase.RUNNING, Phase.WAITING):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -16,6 +17,8 @@ from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import MOST_ENTRIES, LoopEntry, LoopOrders, LoopReport, NewLoop, Phase
 from syncmon_ext.model.state import State
+from syncmon_widgets.iterations import total_of, whole
+from syncmon_widgets.loop_exit import last_line
 from syncmon_widgets.loop_run import ENDS, LoopRun
 
 REPORT_SECONDS: Final = 0.5
@@ -40,6 +43,9 @@ class LoopLine(Protocol):
     def report_loop(self, task_id: str, report: LoopReport) -> LoopOrders:
         """Take a report in."""
 
+    def close(self) -> None:
+        """Give the connections back."""
+
 
 class _Reported(msgspec.Struct):
     """What was said about a run, in the reporter's thread only."""
@@ -51,6 +57,7 @@ class _Reported(msgspec.Struct):
     number: int = 0
     due: float = 0.0  # on the monotonic clock
     failures: int = 0
+    reopened: bool = False  # the line, since the last answer
     ended_at: float | None = None
 
 
@@ -159,6 +166,11 @@ class Reporter:
                 self._line = self._open_line()
             self._report(self._line, reported)
         except SyncmonError as error:
+            if error.status in (401, 403) and not reported.reopened:
+                # The server was started anew, with another token: it is looked for once more.
+                reported.reopened = True
+                self._drop_line()
+                return
             if _is_final(error):
                 self._give_up(reported, error)
                 return
@@ -198,16 +210,39 @@ class Reporter:
         over = reported.pending.phase in ENDS
         more = bool(run.entries)
         reported.pending, reported.orders, reported.failures = None, answer, 0
+        reported.reopened = False
         reported.due = time.monotonic() + (0.0 if more or run.ended else REPORT_SECONDS)
         run.tell(answer.state)
         if over:
             self._known.remove(reported)
 
+    def _drop_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
     def _give_up(self, reported: _Reported, error: Exception) -> None:
-        """The loop goes on, unseen."""
-        _log.warning("loop %s is not shown any more: %s", reported.run.name, error)
-        reported.run.tell(State.RUNNING)
+        """The loop goes on, unseen; its task does not stay running for ever."""
+        run = reported.run
+        _log.warning("loop %s is not shown any more: %s", run.name, error)
+        run.tell(State.RUNNING)
         self._known.remove(reported)
+        if reported.orders is None or self._line is None:
+            return
+        over = run.phase in ENDS and run.phase is not Phase.FAILED
+        said = f"the loop could not report any more: {last_line(error)}"
+        # Nothing in it is the loop's own, for that may be what cannot be sent.
+        farewell = LoopReport(
+            run_id=run.run_id,
+            token=reported.orders.token,
+            number=max(1, reported.number),
+            phase=run.phase if over else Phase.FAILED,
+            rows_committed=whole(run.done),
+            elapsed_seconds=run.elapsed_seconds(),
+            error=None if over else said,
+        )
+        with contextlib.suppress(Exception):  # it cannot be told then, as it was said
+            self._line.report_loop(reported.orders.task_id, farewell)
 
 
 def _report_of(run: LoopRun, orders: LoopOrders, number: int) -> LoopReport:
@@ -223,9 +258,9 @@ def _report_of(run: LoopRun, orders: LoopOrders, number: int) -> LoopReport:
         token=orders.token,
         number=number,
         phase=phase,
-        rows_committed=max(0, run.done),
+        rows_committed=whole(run.done),
         elapsed_seconds=run.elapsed_seconds(),
-        total=run.total,
+        total=total_of(run.total),
         note=run.note,
         error=error,
         entries=entries,
