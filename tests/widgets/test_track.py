@@ -99,6 +99,45 @@ def test_exception_in_the_body_fails_the_loop(session: Session, settled: Settle)
     assert "1 / row" in str(seen.error) or "ZeroDivisionError" in str(seen.error)
 
 
+def test_caught_exception_is_a_failure_and_named(session: Session, settled: Settle) -> None:
+    with contextlib.suppress(ZeroDivisionError):
+        [1 / (3 - row) for row in track(range(10), "comprehension")]
+    with contextlib.suppress(ZeroDivisionError):
+        for row in track(range(10), "for"):
+            1 / (3 - row)
+    settled()
+    seen = {task.task_id: task.read().progress for task in session.tasks()}
+    assert {(p.state, p.rows_committed, p.rows_total) for p in seen.values()} == {
+        (State.FAILED, 3, 10)
+    }
+    assert seen["for"].error == "ZeroDivisionError: division by zero"
+    assert "1 / (3 - row)" in str(seen["comprehension"].error) or (
+        seen["comprehension"].error == "ZeroDivisionError: division by zero"
+    )
+
+
+def test_loop_short_of_its_total_is_not_completed(session: Session, settled: Settle) -> None:
+    def first_negative(numbers: Iterator[float]) -> bool:
+        return any(number < 0 for number in numbers)
+
+    with contextlib.suppress(ZeroDivisionError):
+        sum(1 / (3 - row) for row in track(range(10), "summed"))
+    assert first_negative(1 - row for row in track(range(10), "searched"))
+    assert len(list(zip(track(range(10), "zipped"), range(4), strict=False))) == 4
+    assert len(list(zip(track(range(4), "whole"), range(4), strict=False))) == 4
+    settled()
+    states = {task.task_id: task.state for task in session.tasks()}
+    assert states == {
+        "summed": State.STOPPED,
+        "searched": State.STOPPED,
+        "zipped": State.STOPPED,
+        "whole": State.COMPLETED,
+    }
+    seen = session.task("summed").read().progress
+    assert (seen.rows_committed, seen.rows_total, seen.overall_progress) == (3, 10, 30.0)
+    assert ("warning", "ended early, 3 of 10: nobody asked for more") in messages(session, "summed")
+
+
 def test_exception_of_the_iterable_fails_the_loop(session: Session, settled: Settle) -> None:
     def rows() -> Iterator[int]:
         yield 1

@@ -7,14 +7,14 @@ import sys
 import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import ContextVar
-from types import GeneratorType, TracebackType
+from types import CodeType, GeneratorType, TracebackType
 from typing import Any, Final, Generic, TypeVar, final, overload
 
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import LONGEST_NAME, Phase
 from syncmon_widgets.counter import counter
 from syncmon_widgets.iterations import total_of, whole
-from syncmon_widgets.loop_exit import Departure, departure, last_line, listen, on_error
+from syncmon_widgets.loop_exit import Departure, Way, departure, last_line, listen, on_error
 from syncmon_widgets.loop_run import LoopRun
 from syncmon_widgets.reporter import Reporter, reporter
 from syncmon_widgets.stopped import TaskStopped
@@ -197,6 +197,7 @@ class Loop(Generic[T]):
 def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
     """The items of a loop that is one run, from ``begin`` to however it is left."""
     run = begin()
+    consumer = sys._getframe(1).f_code
     item: Any = _NOTHING
     try:
         # As in _steps: a generator inside a generator would cost as much once more.
@@ -207,8 +208,7 @@ def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
         if item is not _NOTHING:
             run.done += 1
     except GeneratorExit:
-        left = _departure()
-        run.end(Phase.COMPLETED if left is None else Phase.FAILED, departure=left)
+        _end_left(run, _departure(consumer))
         raise
     except BaseException as error:
         finish(run, error)
@@ -280,8 +280,7 @@ class _AsyncSteps(AsyncIterator[T]):
         run = self._loop._running()
         if run.ended:
             return
-        left = _departure()
-        run.end(Phase.COMPLETED if left is None else Phase.FAILED, departure=left)
+        _end_left(run, _departure(None))
         _leave(run)
 
 
@@ -296,13 +295,31 @@ def finish(run: LoopRun, error: BaseException | None) -> None:
     _leave(run)
 
 
-def _departure() -> Departure | None:
+def _departure(consumer: CodeType | None) -> Departure | Way:
     """How the loop is left whose generator, or iterator, asks."""
     try:
         frame = sys._getframe(2)
     except ValueError:  # the program is over: nothing runs the loop
-        return None
-    return departure(frame)
+        return Way.UNKNOWN
+    return departure(frame, consumer)
+
+
+def _end_left(run: LoopRun, left: Departure | Way) -> None:
+    """End a run that was left before its items came to their end.
+
+    What one left by ``break`` is done. Where nobody asked for more, for whatever reason, that is not known
+    to be so: short of its total such a loop is stopped.
+    """
+    if isinstance(left, Departure):
+        run.end(Phase.FAILED, departure=left)
+        return
+    done = whole(run.done)
+    if left is Way.CHOSEN or run.total is None or done >= run.total:
+        run.end(Phase.COMPLETED)
+        return
+    if not run.ended:
+        run.say(Level.WARNING, f"ended early, {done:,} of {run.total:,}: nobody asked for more")
+    run.end(Phase.STOPPED)
 
 
 def _fail_held(error: BaseException) -> None:

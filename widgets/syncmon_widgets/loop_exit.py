@@ -1,8 +1,12 @@
-"""How a ``for`` loop was left early: by ``break``, or by an exception in its body.
+"""How a loop was left early: by ``break``, by an exception in its body, or one knows not how.
 
 A generator is only told that it is not needed any more. That it is an exception that leaves the loop
 is seen in the frame that runs it: Python notes the frame and the instruction in a traceback before it
 lets go of the iterator. The exception itself is known later, to whoever handles or shows it.
+
+Before Python 3.12 a comprehension is a frame of its own, which a traceback keeps with the iterator until
+the exception is forgotten. Nothing but an exception leaves a comprehension early, unless what it iterates
+over ended, such as the shorter one of a ``zip``: then the call of the comprehension is what lets go.
 """
 
 from __future__ import annotations
@@ -16,27 +20,33 @@ import traceback
 import types
 import weakref
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final
+
+from syncmon_widgets.handler_watch import watch
 
 # `break` and `return` drop the iterator with these; no exception leaves a loop from them.
 _LEAVING: Final = frozenset({"POP_TOP", "POP_ITER", "END_FOR"})
+_COMPREHENSIONS: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+_CALLS: Final = frozenset({"CALL", "CACHE"})  # a cache belongs to the instruction before it
 
 
 class Departure:
     """A loop that an exception left. ``text`` waits a moment until the exception is known."""
 
-    def __init__(self, frame: types.FrameType, error: BaseException | None) -> None:
+    def __init__(self, frame: types.FrameType, file: str, line: int) -> None:
         self._frame = frame
         self._known = threading.Event()
-        name, line = frame.f_code.co_filename, frame.f_lineno
-        source = linecache.getline(name, line).strip()
+        source = linecache.getline(file, line).strip()
         self._text = f"an exception in line {line}" + (f": {source}" if source else "")
-        if error is not None:
-            self.tell(error)
 
     def tell(self, error: BaseException) -> None:
         """The exception is ``error``."""
         self._text = last_line(error)
+        self.tell_no_more()
+
+    def tell_no_more(self) -> None:
+        """Nobody will know the exception: it is forgotten."""
         self._known.set()
 
     def concerns(self, error: BaseException) -> bool:
@@ -64,21 +74,44 @@ def last_line(error: BaseException) -> str:
     return f"{home}{kind.__qualname__}: {said}" if said else f"{home}{kind.__qualname__}"
 
 
-def departure(frame: types.FrameType) -> Departure | None:
-    """The departure by exception of the loop that ``frame`` runs; None where it was just left."""
-    if _instruction(frame) in _LEAVING:
-        return None
+class Way(Enum):
+    """How a loop was left, where no exception is known to have left it."""
+
+    CHOSEN = "chosen"  # by break or return
+    UNKNOWN = "unknown"  # nobody asked for more: a zip, a next(), a generator that was dropped
+
+
+def departure(frame: types.FrameType, consumer: types.CodeType | None = None) -> Departure | Way:
+    """The departure by exception of a loop, or how else it was left.
+
+    ``frame`` is the one that lets go of the iterator, ``consumer`` the code that iterated.
+    """
+    instruction = _instruction(frame)
+    in_comprehension = consumer is not None and consumer.co_name in _COMPREHENSIONS
+    if consumer is not None and in_comprehension and frame.f_code is not consumer:
+        if instruction in _CALLS:
+            return Way.UNKNOWN
+        found = Departure(frame, consumer.co_filename, consumer.co_firstlineno)
+        found.tell_no_more()
+        return found
+    if instruction in _LEAVING:
+        return Way.CHOSEN
     for holder in gc.get_referrers(frame):
         if (
             isinstance(holder, types.TracebackType)
             and holder.tb_frame is frame
             and holder.tb_lasti == frame.f_lasti
         ):
-            found = Departure(frame, _exception_of(holder))
-            _waiting.add(found)
-            listen()
+            found = Departure(frame, frame.f_code.co_filename, frame.f_lineno)
+            error = _exception_of(holder)
+            if error is None:
+                _waiting.add(found)
+                listen()
+                watch(holder, found.tell)
+            else:
+                found.tell(error)
             return found
-    return None
+    return Way.UNKNOWN
 
 
 def _exception_of(trace: types.TracebackType) -> BaseException | None:
