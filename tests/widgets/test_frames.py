@@ -132,3 +132,17 @@ def test_polars_computes_with_the_tables(after: dict[str, TaskFrame]) -> None:
     run = pl.DataFrame(after["runs"]).row(0, named=True)
     assert (run["state"], run["finished_at"] > run["started_at"]) == ("failed", True)
     assert pl.DataFrame(after["history"])["rows_committed"].max() == 50
+
+
+def test_plan_tells_of_a_table_that_is_missing(session: Session) -> None:
+    plan = session.task("some").plan()
+    [absent] = plan[plan["target_table"] == "absent"].to_dict("records")
+    assert "absent" in absent["errors"]
+    assert pd.isna(absent["column"])
+    assert pd.isna(absent["lossy"])
+    assert plan[plan["column"].notna()]["errors"].eq("").all()
+    alone = session.create_task("alone", source="source", target="target", tables=["absent"])
+    found = alone.plan()
+    assert list(found["errors"]) == [absent["errors"]]
+    assert list(found.dtypes) == list(plan.dtypes)
+    alone.delete()

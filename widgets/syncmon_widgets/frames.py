@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pandas as pd
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syncmon_ext.model.log import LogEntry
-from syncmon_ext.model.plan import Plan
+from syncmon_ext.model.plan import ColumnPlan, Plan, UnitPlan
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import RunSummary
 from syncmon_ext.model.sample import HistorySample
@@ -68,18 +68,22 @@ class HistoryFrame(TaskFrame):
 
 
 class PlannedColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of a table as it will be copied, with what holds for the table."""
+    """A column of a table as it will be copied, with what holds for the table.
+
+    A table without columns, since it is missing or cannot be copied, has one row that says why in
+    ``errors``, and None for what a column would have.
+    """
 
     unit_id: str
     ordinal: int
     target_table: str
-    column: str
-    source_type: str
-    target_type: str
-    nullable: bool
-    key: bool
-    lossy: bool
-    reason: str
+    column: str | None
+    source_type: str | None
+    target_type: str | None
+    nullable: bool | None
+    key: bool | None
+    lossy: bool | None
+    reason: str | None
     chunk_method: str
     route: str
     mode: str
@@ -120,32 +124,36 @@ def history_frame(table: pa.Table, counts: str) -> HistoryFrame:
 
 
 def plan_frame(plan: Plan) -> TaskFrame:
-    """A row for each column of each table, in the order of copying."""
+    """A row for each column of each table, in the order of copying; one for a table without columns."""
     found = [
-        PlannedColumn(
-            unit_id=unit.unit_id,
-            ordinal=unit.ordinal,
-            target_table=unit.target_table,
-            column=column.name,
-            source_type=column.source_type,
-            target_type=column.target_type,
-            nullable=column.nullable,
-            key=column.name in unit.key,
-            lossy=column.lossy,
-            reason=column.reason,
-            chunk_method=unit.chunk_method,
-            route=unit.route,
-            mode=unit.mode.value,
-            swap=unit.swap,
-            rows_total=unit.rows_total,
-            rows_total_is_estimate=unit.rows_total_is_estimate,
-            warnings="; ".join(unit.warnings),
-            errors="; ".join(unit.errors),
-        )
+        _planned(unit, column)
         for unit in plan.units
-        for column in unit.columns
+        for column in cast("list[ColumnPlan | None]", unit.columns) or [None]
     ]
     return TaskFrame(_frame(PlannedColumn, _rows(PlannedColumn, found)))
+
+
+def _planned(unit: UnitPlan, column: ColumnPlan | None) -> PlannedColumn:
+    return PlannedColumn(
+        unit_id=unit.unit_id,
+        ordinal=unit.ordinal,
+        target_table=unit.target_table,
+        column=None if column is None else column.name,
+        source_type=None if column is None else column.source_type,
+        target_type=None if column is None else column.target_type,
+        nullable=None if column is None else column.nullable,
+        key=None if column is None else column.name in unit.key,
+        lossy=None if column is None else column.lossy,
+        reason=None if column is None else column.reason,
+        chunk_method=unit.chunk_method,
+        route=unit.route,
+        mode=unit.mode.value,
+        swap=unit.swap,
+        rows_total=unit.rows_total,
+        rows_total_is_estimate=unit.rows_total_is_estimate,
+        warnings="; ".join(unit.warnings),
+        errors="; ".join(unit.errors),
+    )
 
 
 def _rows(kind: type[msgspec.Struct], rows: Iterable[Any]) -> pa.Table:

@@ -128,7 +128,7 @@ class Task:
         return units_frame(self._backend.progress(self.task_id))
 
     def plan(self) -> TaskFrame:
-        """The dry run: a row for each column of each table."""
+        """The dry run: a row for each column of each table; why one cannot be copied is in ``errors``."""
         from syncmon_widgets.frames import plan_frame
 
         return plan_frame(self._backend.plan(self.task_id))
