@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from syncmon_ext.model.errors import (
     InvalidConfig,
     InvalidRequest,
     RunNotFound,
+    SyncmonError,
     TaskExists,
     TaskNotFound,
     WrongState,
@@ -28,8 +31,10 @@ from syncmon_ext.store import log
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_widgets import connect, discovery
+from syncmon_widgets.address import addresses
 from syncmon_widgets.backend import LogQuery
-from syncmon_widgets.client import ServerError
+from syncmon_widgets.client import Client, ServerError
+from syncmon_widgets.discovery import Server
 from syncmon_widgets.session import NoServer, Session
 from tests.api.conftest import CONFIG, make_server
 from tests.server import JupyterServer
@@ -93,6 +98,66 @@ def test_no_server_is_said_clearly(clean: pytest.MonkeyPatch) -> None:
 def test_named_server_that_does_not_answer(clean: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServerError, match="does not answer"):
         connect("http://127.0.0.1:1/", "token")
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "token"),
+    [
+        ("http://localhost:8888/lab?token=tok", "http://localhost:8888/", "tok"),
+        ("http://localhost:8888/?token=tok", "http://localhost:8888/", "tok"),
+        ("https://h/base/lab/tree/a%20b/n.ipynb?reset", "https://h/base/", ""),
+        ("https://h/base/lab/workspaces/auto-k/tree/lab", "https://h/base/", ""),
+        ("http://127.0.0.1:8888/tree", "http://127.0.0.1:8888/", ""),
+        ("http://h/notebooks/n.ipynb", "http://h/", ""),
+        ("http://h/syncmon/#task=nightly", "http://h/", ""),
+        ("https://hub/user/lab/lab/tree/n.ipynb", "https://hub/user/lab/", ""),
+        ("https://hub/user/a@b%20c/", "https://hub/user/a@b%20c/", ""),
+        ("localhost:8888", "http://localhost:8888/", ""),
+        (" http://[::1]:8888/lab ", "http://[::1]:8888/", ""),
+    ],
+)
+def test_pasted_address_is_taken_for_what_is_meant(text: str, url: str, token: str) -> None:
+    found = addresses(text)[0]
+    assert (found.url, found.token) == (url, token)
+
+
+def test_secrets_of_an_address_are_not_shown(clean: pytest.MonkeyPatch) -> None:
+    for text in (
+        "http://me:s3cret@127.0.0.1:1/lab?token=s3cret",
+        "ftp://me:s3cret@localhost/",
+        "http://me:s3cret@localhost:port/",
+        "http://me:s3cret@[::1/",
+        "http://?token=s3cret",
+    ):
+        with pytest.raises(SyncmonError) as found:
+            connect(text)
+        told = "".join(traceback.format_exception_only(found.value))
+        assert "s3cret" not in told + found.value.message + found.value.hint
+    readings = addresses("http://me:s3cret@127.0.0.1:1/lab?token=s3cret")
+    assert {(one.login, one.token) for one in readings} == {(("me", "s3cret"), "s3cret")}
+    assert "s3cret" not in repr(readings)
+
+
+def test_address_that_jupyter_prints(
+    tmp_path: Path, clean: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_server(tmp_path / "server", base_url="/lab/", lab=True) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        for text in (
+            f"{origin}/lab/lab?token={server.token}",  # the base URL has the name of a page
+            f"{origin}/lab/tree/a.ipynb?token={server.token}",
+        ):
+            with connect(text) as session:
+                assert [task.task_id for task in session.tasks()] == ["nightly"]
+                assert session.backend.where == server.url
+        # JupyterLab answers what it does not know below /lab with its own page.
+        page = Client(Server(url=f"{server.url}lab/", token=server.token))
+        with closing(page), pytest.raises(ServerError, match="is not where") as found:
+            page.probe()
+        assert "http://localhost:8888/" in found.value.hint
+        clean.setenv("JUPYTER_RUNTIME_DIR", str(server.runtime))
+        with connect(f"{server.url}lab") as session:  # its token stands in its file
+            assert session.backend.where == server.url
 
 
 def test_wrong_token_is_said(server: JupyterServer, clean: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,10 @@ from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import RunSummary
 from syncmon_ext.model.state import State
 from syncmon_ext.model.view import TaskView
+from syncmon_widgets.address import LIKE
 from syncmon_widgets.arrow import ARROW, table_of
 from syncmon_widgets.backend import LogQuery
-from syncmon_widgets.discovery import LOCKED, Server, locked_message
+from syncmon_widgets.discovery import LOCKED, LOOPBACK, Server, locked_message
 from syncmon_widgets.stream import EventStream, Refused
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ PLAN_SECONDS: Final = 90.0  # a dry run asks two databases
 PROBE_SECONDS: Final = 3.0
 MOST_RUNS: Final = 1_000
 MOST_LOGS: Final = 1_000  # that the server gives as JSON
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ServerError(SyncmonError):
@@ -59,8 +59,9 @@ class Client:
             headers={"Accept": "application/json", **headers},
             timeout=timeout,
             transport=transport,
+            auth=None if server.token else server.login,  # both are one header
             # A proxy is never between a kernel and the server beside it.
-            trust_env=urlsplit(server.url).hostname not in _LOOPBACK,
+            trust_env=urlsplit(server.url).hostname not in LOOPBACK,
         )
 
     @property
@@ -79,7 +80,18 @@ class Client:
 
     def probe(self) -> None:
         """Raise what is wrong where the server does not answer, has no syncmon or lets nobody in."""
-        self._request("GET", "openapi.json", timeout=PROBE_SECONDS)
+        response = self._request("GET", "openapi.json", timeout=PROBE_SECONDS)
+        try:
+            msgspec.json.decode(response.content, type=_Description)
+        except (
+            msgspec.DecodeError
+        ) as error:  # a page, such as JupyterLab's for what it does not know
+            raise ServerError(
+                f"{self.server.url} is not where a Jupyter server with syncmon answers",
+                hint=LIKE,
+                code="no_syncmon",
+                status=404,
+            ) from error
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -272,6 +284,10 @@ class Client:
                 self._http.get(f"{self.server.url}syncmon/")
         token = self._http.cookies.get("_xsrf")
         return {"X-XSRFToken": token} if token else {}
+
+
+class _Description(msgspec.Struct, frozen=True, kw_only=True):
+    openapi: str
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):

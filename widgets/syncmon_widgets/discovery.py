@@ -7,13 +7,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
+
+from syncmon_widgets.address import Address, addresses
 
 PARENT_VARIABLE: Final = "JPY_PARENT_PID"  # of a kernel: the process that started it
 URL_VARIABLE: Final = "SYNCMON_URL"
 TOKEN_VARIABLE: Final = "SYNCMON_TOKEN"  # noqa: S105  # a name
 HUB_TOKEN_VARIABLE: Final = "JUPYTERHUB_API_TOKEN"  # noqa: S105  # a name
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCKED: Final = "locked"  # the code of the error that a server raises which lets no program in
 _FILES: Final = "jpserver-*.json"
 
@@ -25,6 +29,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     pid: int | None = None
     socket: str = ""  # a Unix socket's path
+    login: tuple[str, str] | None = None  # name and password of a proxy in front
     password: bool = False  # that is said to be set; one that is not said shows when one asks
 
     def __repr__(self) -> str:  # the token stays out of tracebacks and notebooks
@@ -47,21 +52,41 @@ def locked_message(server: Server) -> str:
     return f"the Jupyter server at {server.url} lets people in by password, not programs"
 
 
-def given_server(
+def given_servers(
     url: str | None = None,
     token: str | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Server | None:
-    """The server that was named, as an argument or in SYNCMON_URL; None: none was."""
+) -> list[Server]:
+    """The server that was named, as an argument or in SYNCMON_URL; none: none was.
+
+    More than one where the address may be that of a page or of the server, the likeliest first. Raises
+    InvalidRequest.
+    """
     url = url or environ.get(URL_VARIABLE)
     if not url:
-        return None
-    if token is None:
-        token = environ.get(TOKEN_VARIABLE)
-    if token is None:
-        known = [s for s in running_servers() if s.url.rstrip("/") == url.rstrip("/")]
-        token = known[0].token if known else ""
-    return Server(url=url.rstrip("/") + "/", token=token)
+        return []
+    return [
+        Server(url=found.url, token=_token_of(found, token, environ), login=found.login)
+        for found in addresses(url)
+    ]
+
+
+def _token_of(address: Address, token: str | None, environ: Mapping[str, str]) -> str:
+    """The token as an argument, in the address, in the environment, or in the server's own file."""
+    if token is not None:
+        return token
+    said = address.token or environ.get(TOKEN_VARIABLE)
+    if said is not None:
+        return said
+    known = (s.token for s in running_servers() if _place(s.url) == _place(address.url))
+    return next(known, "")
+
+
+def _place(url: str) -> tuple[str, int | None, str]:
+    """What two addresses of one server have in common."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return ("localhost" if host in LOOPBACK else host), parts.port, parts.path.rstrip("/")
 
 
 def running_servers(folder: Path | None = None) -> list[Server]:

@@ -11,7 +11,7 @@ from syncmon_widgets.backend import Backend
 from syncmon_widgets.discovery import (
     LOCKED,
     Server,
-    given_server,
+    given_servers,
     locked_message,
     own_first,
     running_servers,
@@ -111,15 +111,16 @@ def connect(
 ) -> Session:
     """Find the Jupyter server of this kernel, and with it the tasks.
 
-    ``url`` and ``token``, or ``SYNCMON_URL`` and ``SYNCMON_TOKEN``, name another server. ``store`` is
+    ``url`` and ``token``, or ``SYNCMON_URL`` and ``SYNCMON_TOKEN``, name another server; ``url`` may be the
+    address that Jupyter prints or a browser shows, with its token. ``store`` is
     the URL of a store to work on without a server, or "default". A server with a password lets no
     program in: then this works on the default store, and says so. Raises NoServer.
     """
     if store is not None:
         return Session(_direct(store))
-    given = given_server(url, token)
-    if given is not None:
-        return Session(_answering(given))
+    given = given_servers(url, token)
+    if given:
+        return Session(_first_answering(given))
     found, reasons, locked = _find()
     if found is not None:
         return Session(found)
@@ -136,9 +137,9 @@ def connect(
 
 def open_line() -> Backend:
     """Where the loops of this program are reported: its server, else the default store."""
-    given = given_server()
-    if given is not None:
-        return _answering(given)
+    given = given_servers()
+    if given:
+        return _first_answering(given)
     found, _, _ = _find()
     return found or _direct(DEFAULT)
 
@@ -164,6 +165,20 @@ def _find() -> tuple[Backend | None, list[str], bool]:
             reasons.append(error.message)
             locked = locked or error.code == LOCKED
     return None, reasons, locked
+
+
+def _first_answering(servers: list[Server]) -> Backend:
+    """The first that has syncmon; raises what is wrong with the likeliest where none has."""
+    first: SyncmonError | None = None
+    for server in servers:
+        try:
+            return _answering(server)
+        except SyncmonError as error:
+            first = first or error
+            if error.code != "no_syncmon":
+                break
+    assert first is not None  # noqa: S101  # there is a server
+    raise first
 
 
 def _answering(server: Server) -> Backend:
