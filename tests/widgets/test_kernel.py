@@ -149,6 +149,34 @@ def test_loop_outlives_the_server(tmp_path: Path) -> None:
         kernel.close()
 
 
+def test_errors_show_their_remedy_and_no_inner_frames(kernel: Kernel) -> None:
+    kernel.run("from syncmon_widgets import connect\nsm = connect()\n%load_ext syncmon_widgets")
+    for source in (
+        "def find(name):\n    return sm.task(name)\n\nfind('nightli')",
+        "%syncmon nightli",
+        "sm.create_task('nightly', source='source', target='target', tables=['t'])",
+        "sm.task('nightly').logs(level='loud')",
+        "sm.task('nightly').pause()",
+        "connect('http://127.0.0.1:1/lab?token=s3cret')",
+    ):
+        with pytest.raises(CellExecutionError):
+            kernel.run(source)
+        shown = kernel.notebook.cells[-1].outputs[-1]
+        text = "\n".join(shown.traceback)
+        assert text.startswith(f"{shown.ename}: ")
+        assert len(text.splitlines()) <= 4, text
+        assert not [word for word in ("session", "client", "interactiveshell") if word in text]
+        assert "s3cret" not in text + shown.evalue
+        if "nightli'" in text:
+            assert text.splitlines()[:2] == [
+                "TaskNotFound: there is no task 'nightli'",
+                "did you mean nightly?",
+            ]
+            assert shown.evalue == "there is no task 'nightli'. did you mean nightly?"
+        if source.startswith("def"):
+            assert text.splitlines()[2:] == ["  in line 4 of the cell", "  in line 2 of the cell"]
+
+
 def test_magics(kernel: Kernel, api: httpx.Client) -> None:
     kernel.run("%load_ext syncmon_widgets")
     listed = kernel.run("%syncmon")[0].data

@@ -16,6 +16,7 @@ from syncmon_widgets.discovery import (
     own_first,
     running_servers,
 )
+from syncmon_widgets.error_display import show_errors
 from syncmon_widgets.handle import Task
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def connect(
     the URL of a store to work on without a server, or "default". A server with a password lets no
     program in: then this works on the default store, and says so. Raises NoServer.
     """
+    show_errors()
     if store is not None:
         return Session(_direct(store))
     given = given_servers(url, token)
