@@ -194,3 +194,38 @@ def test_magics(kernel: Kernel, api: httpx.Client) -> None:
     assert api.get("tasks/report/progress").json()["error"] == "ValueError: no luck"
     with pytest.raises(CellExecutionError, match="usage"):
         kernel.run("%%syncmon\n1")
+
+
+def test_tracked_cell_may_await(kernel: Kernel, api: httpx.Client) -> None:
+    kernel.run("%load_ext syncmon_widgets\n%reload_ext syncmon_widgets")
+    kernel.run("import asyncio\nhome = asyncio.get_running_loop()\nseen = asyncio.Event()")
+    result = kernel.run(
+        "%%syncmon --track awaited --total 3\n"
+        "async def tell():\n    seen.set()\n"
+        "asyncio.ensure_future(tell())\n"
+        "await asyncio.wait_for(seen.wait(), 5)\n"
+        "loop.update(3)\n"
+        "here = asyncio.get_running_loop() is home\n"
+        "await asyncio.sleep(0.01, (here, 'é\\n'))"
+    )
+    assert result[0].data["text/plain"] == "(True, 'é\\n')"
+    until(lambda: state(api, "awaited") == "completed")
+    assert api.get("tasks/awaited/progress").json()["rows_committed"] == 3
+    kernel.run("%%syncmon --track awaited\nasync with asyncio.timeout(5):\n    pass")
+    with pytest.raises(CellExecutionError, match="no luck"):
+        kernel.run("%%syncmon --track awaited\nawait asyncio.sleep(0)\nraise ValueError('no luck')")
+    until(lambda: state(api, "awaited") == "failed")
+    with pytest.raises(CellExecutionError, match="SyntaxError"):
+        kernel.run("%%syncmon --track awaited\nawait await")
+
+
+def test_tracked_cell_leaves_a_variable_named_loop_alone(kernel: Kernel) -> None:
+    kernel.run("%load_ext syncmon_widgets")
+    kernel.run("%%syncmon --track cell --total 1\nloop.update()")
+    assert kernel.run("'loop' in globals()")[0].data["text/plain"] == "False"
+    kernel.run("loop = 'mine'")
+    assert kernel.run("%%syncmon --track cell\nloop")[0].data["text/plain"] == "'mine'"
+    kernel.run("%%syncmon --track cell --total 1\nloop.update()")
+    assert kernel.run("loop")[0].data["text/plain"] == "'mine'"
+    kernel.run("%%syncmon --track cell --total 1\nloop = 'set'")
+    assert kernel.run("loop")[0].data["text/plain"] == "'set'"

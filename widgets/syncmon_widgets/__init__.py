@@ -43,6 +43,15 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext syncmon_widgets``: the magics ``%syncmon`` and ``%%syncmon``."""
-    from syncmon_widgets.magics import SyncmonMagics
+    from syncmon_widgets.magics import SyncmonMagics, awaiting
 
     shell.register_magics(SyncmonMagics)
+    shell.input_transformers_post.append(awaiting(shell))
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take back what loading did beyond the magics, so that ``%reload_ext`` does not do it twice."""
+    from syncmon_widgets.magics import awaiting
+
+    known = shell.input_transformers_post
+    known[:] = [one for one in known if getattr(one, "__module__", "") != awaiting.__module__]
