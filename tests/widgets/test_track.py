@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import pickle
 import subprocess
 import sys
 import threading
@@ -277,6 +278,30 @@ def test_stop_raises_in_update(session: Session) -> None:
     until(lambda: session.tasks() and session.task("training")).stop()
     thread.join(5)
     assert [type(error) for error in raised] == [TaskStopped]
+
+
+def test_stop_is_not_swallowed_by_a_loop_that_goes_on_after_errors(session: Session) -> None:
+    done: list[int] = []
+
+    def work() -> None:
+        with track("robust", total=10_000) as loop:
+            for number in range(10_000):
+                try:
+                    time.sleep(0.002)
+                    done.append(number)
+                    loop.update()
+                except Exception:  # noqa: S112  # as careless programs do
+                    continue
+
+    thread, raised = in_thread(work)
+    task = until(lambda: session.tasks() and session.task("robust"))
+    task.stop()
+    thread.join(5)
+    assert [type(error) for error in raised] == [TaskStopped]
+    assert len(done) < 10_000
+    assert task.wait(timeout=5) is State.STOPPED
+    again = pickle.loads(pickle.dumps(raised[0]))  # noqa: S301  # one's own
+    assert (str(again), again.hint) == (str(raised[0]), "run it again to begin anew")
 
 
 def test_async_loop_is_tracked_paused_and_stopped(session: Session, settled: Settle) -> None:
