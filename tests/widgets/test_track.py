@@ -541,3 +541,44 @@ def test_loop_finds_its_server_again_behind_another_token(
         mine._line.close()
         with server.client() as api:
             assert api.get("tasks/long/progress").json()["state"] == "completed"
+
+
+FORKING = """
+import multiprocessing, os, sys
+from syncmon_widgets import track
+made_before = track(range(5), "made-before")
+def count(name):
+    return sum(1 for _ in track(range(5), name))
+def go_through_made_before():
+    list(made_before)
+def fail():
+    for n in track([1, 0], "failing"):
+        1 / n
+context = multiprocessing.get_context("fork")
+assert count("parent") == 5
+children = [context.Process(target=count, args=(f"child-{n}",)) for n in range(3)]
+children += [context.Process(target=go_through_made_before), context.Process(target=fail)]
+for child in children:
+    child.start()
+for child in children:
+    child.join()
+with context.Pool(2) as pool:  # which kills its workers at the end
+    assert pool.map(count, ["pool-1", "pool-2"]) == [5, 5]
+pid = os.fork()
+if pid == 0:
+    count("bare")
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+def test_loops_of_forked_children_end_as_they_did(session: Session) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    states = {task.task_id: task.state for task in session.tasks()}
+    assert states.pop("failing") is State.FAILED
+    assert session.task("failing").read().progress.error == "ZeroDivisionError: division by zero"
+    names = {"parent", "made-before", "pool-1", "pool-2", "bare", *(f"child-{n}" for n in range(3))}
+    assert states == dict.fromkeys(names, State.COMPLETED)

@@ -79,7 +79,7 @@ class Loop(Generic[T]):
         self.name = name
         self.total = total_of(total)
         self._iterable = iterable
-        self._reporter = through or reporter()
+        self._through = through
         self._run: LoopRun | None = None
         self._turn_to: Callable[[LoopRun], None] | None = None
         self._inside = False  # a with statement
@@ -128,7 +128,9 @@ class Loop(Generic[T]):
 
     def begin(self) -> None:
         """Begin a run, as ``with`` does; for programs that call ``end`` themselves."""
-        self._run = run = self._reporter.begin(self.name, self.total, nested=bool(_active.get()))
+        self._run = run = (self._through or reporter()).begin(
+            self.name, self.total, nested=bool(_active.get())
+        )
         if self._turn_to is None:
             vars(self)["update"], self._turn_to = counter(run)
         else:

@@ -46,6 +46,7 @@ class LoopRun:
         "dropped",
         "entries",
         "error",
+        "flush",
         "gate",
         "heard",
         "lock",
@@ -72,6 +73,7 @@ class LoopRun:
         self.departure: Departure | None = None
         self.entries: deque[LoopEntry] = deque()
         self.heard: Callable[[State], None] | None = None  # called in the reporter's thread
+        self.flush: Callable[[], None] | None = None  # waits until the end is told
         self.dropped = 0  # entries that found no room
         self._changed = changed
         self.lock = threading.Lock()
@@ -166,6 +168,8 @@ class LoopRun:
         self.error, self.departure = error, departure
         self.phase = phase
         self._changed()
+        if self.flush is not None and departure is None:  # its text comes after the loop is left
+            self.flush()
 
     # -- in the reporter's thread ----------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ SETTLE_SECONDS: Final = 2.0  # that a look at the tasks waits for what the loops
 FLUSH_SECONDS: Final = 10.0  # at the end of the program; less where nobody answers
 REPORT_BYTES: Final = 700_000  # of entries in one report; a server takes bodies of 1 MiB
 ENTRY_BYTES: Final = 120  # of an entry besides its message
+FORK_SECONDS: Final = 2.0  # that a fork waits for a report on its way
 LINGER_SECONDS: Final = 10.0  # a thread without loops; the next loop finds it ready
 
 _log = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class Reporter:
     def begin(self, name: str, total: int | None, *, nested: bool) -> LoopRun:
         """A run that is reported from now on."""
         run = LoopRun(name, total, self._wake.set)
+        if _is_child():
+            run.flush = self.settle
         with self._lock:
             self._new.append(_Reported(run=run, nested=nested))
             if self._thread is None or not self._thread.is_alive():
@@ -126,7 +130,8 @@ class Reporter:
             now = time.monotonic()
             for reported in list(self._known):
                 if self._is_due(reported, now):
-                    self._speak(reported)
+                    with _speaking:
+                        self._speak(reported)
             with self._spoke:
                 self._spoke.notify_all()
                 if self._known or self._new:
@@ -294,6 +299,15 @@ def _is_news(reported: _Reported) -> bool:
 
 
 _reporter: Reporter | None = None
+_forked = False
+_speaking = threading.RLock()
+_held_still = False
+
+
+def _is_child() -> bool:
+    """Whether this process works for another one, which may end it once its work is handed back."""
+    process = sys.modules.get("multiprocessing.process")
+    return _forked or (process is not None and process.parent_process() is not None)
 
 
 def settle() -> None:
@@ -310,6 +324,10 @@ def reporter() -> Reporter:
 
         _reporter = Reporter(open_line)
         atexit.register(_close)
+        if _is_child():  # what multiprocessing starts by a fork ends without atexit
+            from multiprocessing.util import Finalize
+
+            Finalize(None, _close, exitpriority=0)
     return _reporter
 
 
@@ -320,10 +338,22 @@ def _close() -> None:
 
 def _forget() -> None:
     """A forked child does not speak for its parent's loops."""
-    global _reporter
+    global _reporter, _forked, _speaking
+    _forked, _speaking = True, threading.RLock()
     if _reporter is not None:
         _reporter = None
         atexit.unregister(_close)
 
 
-os.register_at_fork(after_in_child=_forget)
+def _hold_still() -> None:
+    """A fork in the midst of a report would leave the child half-imported modules and locks for ever."""
+    global _held_still
+    _held_still = _speaking.acquire(timeout=FORK_SECONDS)
+
+
+def _go_on() -> None:
+    if _held_still:
+        _speaking.release()
+
+
+os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_forget)
