@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -45,6 +47,16 @@ def test_bar_is_drawn_and_is_a_task(session: Session, settled: Settle) -> None:
     settled()
     done = [(t.task_id, t.state, t.read().progress.rows_committed) for t in session.tasks()]
     assert done == [("cleaning", State.COMPLETED, 5), ("ranged", State.COMPLETED, 4)]
+
+
+@pytest.mark.parametrize("first", ["", "import syncmon_widgets.auto, syncmon_widgets.bar\n"])
+def test_bar_is_imported_from_the_package(session: Session, first: str) -> None:
+    pytest.importorskip("tqdm")
+    program = f"{first}from syncmon_widgets import tqdm, trange\n"
+    program += "assert [*tqdm(range(5), desc='natural')] == [*trange(5, desc='ranged')]"
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    states = {task.task_id: task.state for task in session.tasks()}
+    assert states == dict.fromkeys(("natural", "ranged"), State.COMPLETED)
 
 
 def test_bar_s_updates_note_and_total(session: Session, settled: Settle, bar: Any) -> None:

@@ -11,20 +11,32 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from syncmon_widgets.bar import tqdm, trange
     from syncmon_widgets.log_handler import LoopHandler
     from syncmon_widgets.loop import track
     from syncmon_widgets.monitor import Monitor
     from syncmon_widgets.session import connect
     from syncmon_widgets.stopped import TaskStopped
 
-__all__ = ["LoopHandler", "Monitor", "TaskStopped", "connect", "load_ipython_extension", "track"]
+__all__ = [
+    "LoopHandler",
+    "Monitor",
+    "TaskStopped",
+    "connect",
+    "load_ipython_extension",
+    "tqdm",
+    "track",
+    "trange",
+]
 
 _HOMES: Final = {
     "LoopHandler": "syncmon_widgets.log_handler",
     "Monitor": "syncmon_widgets.monitor",
     "TaskStopped": "syncmon_widgets.stopped",
     "connect": "syncmon_widgets.session",
+    "tqdm": "syncmon_widgets.bar",
     "track": "syncmon_widgets.loop",
+    "trange": "syncmon_widgets.bar",
 }
 
 

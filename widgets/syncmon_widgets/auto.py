@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from syncmon_widgets.tqdm import tqdm, trange
+from syncmon_widgets.bar import tqdm, trange
 
 __all__ = ["tqdm", "trange"]

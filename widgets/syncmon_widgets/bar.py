@@ -1,4 +1,4 @@
-"""tqdm whose bars are tasks as well: ``from syncmon_widgets.auto import tqdm``.
+"""tqdm whose bars are tasks as well: ``from syncmon_widgets import tqdm``, or from its ``auto``.
 
 The bar is drawn as ever, with all that tqdm can do; besides, it is on the page, in the log and in
 pandas, and Pause and Stop work on it. For loops that need no bar where they run, ``track`` costs less.
