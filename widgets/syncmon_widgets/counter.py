@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from syncmon_widgets.iterations import own
 from syncmon_widgets.loop_run import ONE_STEP, LoopRun
 
 
 def counter(run: LoopRun) -> tuple[Callable[..., None], Callable[[LoopRun], None]]:
     """The function that counts, from any thread, and the one that turns it to another run."""
 
-    one = 1
-
-    def update(n: float = 1) -> None:
-        """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused."""
-        if n is not one and n.__class__ is not int:  # `update()` looks at nothing else
-            n = own(n, "n")
-        run.done += n
+    def update(n: float | None = None) -> None:
+        """Count ``n`` iterations more, one by default; raises TaskStopped, and waits while paused."""
+        if n is not None:  # what kind of number it is costs a look, which `update()` is spared
+            run.add(n)
+            return
+        run.done += 1
         if run.gate:
             run.hold()
 
-    def update_locked(n: float = 1) -> None:
-        """Count ``n`` iterations more, from any thread; raises TaskStopped, and waits while paused."""
-        run.add(n)
+    def update_locked(n: float | None = None) -> None:
+        """Count ``n`` iterations more, one by default; raises TaskStopped, and waits while paused."""
+        run.add(1 if n is None else n)
 
     def turn_to(other: LoopRun) -> None:
         nonlocal run
