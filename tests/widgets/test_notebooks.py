@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def test_outputs_are_stripped() -> None:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 assert (cell.outputs, cell.execution_count) == ([], None), path.name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_names_only_files_that_are_there(path: Path) -> None:
+    made = {demo_files.CONFIG, demo_files.NOTEBOOK, demo_files.SOURCE, "warehouse.db"}
+    known = made | {other.name for other in NOTEBOOKS}
+    texts = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown"]
+    named = {
+        name for text in texts for name in re.findall(r"[\w.-]+\.(?:py|toml|ipynb|db)\b", text)
+    }
+    assert named <= known
+
+
+def test_quickstart_names_the_line_of_the_demo_that_opens_it() -> None:
+    text = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4).cells[0].source
+    [label] = re.findall(r"behind `([^`]+)`", text)
+    assert f'"{label} ' in (ROOT / "syncmon_ext" / "cli" / "demo.py").read_text().replace('f"', '"')
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
