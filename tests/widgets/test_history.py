@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from syncmon_ext.model.errors import RunNotFound
+from syncmon_ext.model.errors import InvalidRequest, RunNotFound
 from syncmon_widgets import track
 from syncmon_widgets.handle import Task
 from syncmon_widgets.session import Session
@@ -69,8 +69,22 @@ def test_runs_are_compared(task: Task, session: Session) -> None:
     assert found.loc["rows_committed"].tolist() == [30, 60, 30, 2.0]
     assert found.loc["state", older] == "completed"
     assert session.compare(("cleaning", newer), newer).loc["rows_committed", "ratio"] == 1.0
+    assert list(session.compare(older[:8], newer[:8]).columns[:2]) == [older, newer]
     with pytest.raises(RunNotFound):
         session.compare(older, "nothing")
+
+
+def test_beginning_of_several_runs_is_refused(task: Task, session: Session) -> None:
+    for run in range(17):  # of which two begin with the same of sixteen digits
+        with track("many", total=run):
+            pass
+    ids = [str(run) for run in session.task("many").runs()["run_id"]]
+    [digit, *_] = [one[0] for one in ids if sum(other[0] == one[0] for other in ids) > 1]
+    with pytest.raises(InvalidRequest, match=f"runs begin with '{digit}'") as found:
+        session.compare(("many", digit), ids[0])
+    assert next(one for one in ids if one[0] == digit) in found.value.hint
+    with pytest.raises(InvalidRequest, match="empty"):
+        session.compare(ids[0], "")
 
 
 def test_wait_times_out(session: Session) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from syncmon_ext.model.errors import RunNotFound
+from syncmon_ext.model.errors import InvalidRequest, RunNotFound
 from syncmon_ext.model.run import RunSummary
 from syncmon_widgets.backend import Backend
 
@@ -18,13 +18,15 @@ FIGURES: Final = (
     "completed_tables",
     "failed_tables",
 )
+SHOWN_RUNS: Final = 4  # of those that a hint names
 Name = tuple[str, str] | str
 
 
 def compare(backend: Backend, run: Name, other: Name) -> pd.DataFrame:
     """A row for each figure: the two runs, the difference and the ratio of the second to the first.
 
-    Rates are over the running time, pauses excluded. Raises RunNotFound.
+    Rates are over the running time, pauses excluded. Raises RunNotFound, and InvalidRequest where the
+    beginning of an id is that of several runs.
     """
     first, second = (_find(backend, name) for name in (run, other))
     rows: list[tuple[str, Any, Any]] = [
@@ -51,11 +53,27 @@ def _find(backend: Backend, name: Name) -> RunSummary:
         tasks, run_id = [name[0]], name[1]
     else:
         tasks, run_id = [view.task_id for view in backend.tasks()], name
+    if not run_id:
+        raise InvalidRequest(
+            "the id of a run is empty", hint="task.runs() lists the runs of a task"
+        )
+    found: list[RunSummary] = []
     for task_id in tasks:
         for summary in backend.runs(task_id):
             if summary.run_id == run_id:
                 return summary
-    raise RunNotFound(f"there is no run {run_id!r}", hint="task.runs() lists the runs of a task")
+            if summary.run_id.startswith(run_id):
+                found.append(summary)
+    if len(found) > 1:
+        raise InvalidRequest(
+            f"{len(found)} runs begin with {run_id!r}",
+            hint=f"give more of the id: {', '.join(s.run_id for s in found[:SHOWN_RUNS])}",
+        )
+    if not found:
+        raise RunNotFound(
+            f"there is no run {run_id!r}", hint="task.runs() lists the runs of a task"
+        )
+    return found[0]
 
 
 def _rate(run: RunSummary, count: str) -> float | None:

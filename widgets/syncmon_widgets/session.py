@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.errors import InvalidRequest, SyncmonError
 from syncmon_widgets.backend import Backend
 from syncmon_widgets.discovery import (
     LOCKED,
@@ -76,6 +76,10 @@ class Session:
 
     def task(self, task_id: str) -> Task:
         """The task with this id; raises TaskNotFound."""
+        if not isinstance(task_id, str):
+            raise InvalidRequest(
+                f"the id of a task is a text, not {task_id!r}", hint="sm.tasks() lists the tasks"
+            )
         _settle()
         self.backend.task(task_id)
         return Task(self.backend, task_id)
@@ -101,7 +105,10 @@ class Session:
         return Monitor(backend=self.backend)
 
     def compare(self, run: tuple[str, str] | str, other: tuple[str, str] | str) -> pd.DataFrame:
-        """Two runs side by side, a row for each figure; a run is its id, or (task id, run id)."""
+        """Two runs side by side, a row for each figure; a run is its id, or (task id, run id).
+
+        The beginning of an id will do, as a plot shows it, where no other run's begins so.
+        """
         from syncmon_widgets.compare import compare
 
         return compare(self.backend, run, other)
