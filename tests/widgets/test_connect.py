@@ -254,6 +254,11 @@ def test_errors_are_syncmon_s_own(beside: Session) -> None:
         beside.task("nightly").pause()
     with pytest.raises(InvalidRequest, match="level"):
         beside.task("nightly").logs(level="loud")
+    for limit in ("x", 0, 1.5):
+        with pytest.raises(InvalidRequest, match="limit is"):
+            beside.task("nightly").logs(limit=limit)  # type: ignore[arg-type]  # what is refused
+    with pytest.raises(InvalidRequest, match="not None"):
+        beside.task(None)  # type: ignore[arg-type]  # likewise
     with pytest.raises(RunNotFound):
         beside.task("nightly").history("nothing")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -153,10 +154,7 @@ class Task:
         """
         from syncmon_widgets.frames import logs_frame
 
-        if limit is not None and limit < 1:
-            raise InvalidRequest(
-                f"limit is {limit}", hint="give a positive number, or None for all"
-            )
+        limit = None if limit is None else _whole(limit)
         try:
             wanted = LogQuery(level=None if level is None else Level(level), unit=unit, q=q)
         except ValueError:
@@ -205,3 +203,15 @@ class Task:
         }
         wanted = set(include) if include else set(bundle)
         return {k: v for k, v in bundle.items() if k in wanted and k not in set(exclude or ())}
+
+
+def _whole(limit: object) -> int:
+    try:
+        found = operator.index(limit)  # type: ignore[arg-type]  # numpy's integers too; others are refused
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise InvalidRequest(
+            f"limit is {limit!r}", hint="give a positive whole number, or None for all"
+        )
+    return found
