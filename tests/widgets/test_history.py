@@ -46,6 +46,19 @@ def test_plot_draws_each_run(task: Task, tmp_path: Path) -> None:
     assert (tmp_path / "history.png").stat().st_size > 10_000
 
 
+def test_no_run_has_the_colour_of_the_newest(session: Session, settled: Settle) -> None:
+    pytest.importorskip("matplotlib")
+    for _ in range(10):
+        list(track(range(3), "often"))
+    settled()
+    rows, speed = session.task("often").history().plot().axes
+    for axis in (rows, speed):
+        colours = [line.get_color() for line in axis.lines]
+        assert len(colours) == 10
+        assert colours[-1] not in colours[:-1]
+        assert len(set(colours[-8:])) == 8
+
+
 def test_plot_of_nothing_and_of_pandas(task: Task, session: Session) -> None:
     pytest.importorskip("matplotlib")
     history = task.history()

@@ -9,8 +9,13 @@ from syncmon_ext.model.words import short
 if TYPE_CHECKING:
     import pandas as pd
 
-COLOURS: Final = ("#1976d2", "#ef6c00", "#2e7d32", "#8e24aa", "#c62828", "#00838f")
-NAMED_RUNS: Final = 8  # in the legend
+# From the newest run on; each that the legend names has its own.
+COLOURS: Final = (
+    *("#1976d2", "#ef6c00", "#2e7d32", "#8e24aa"),
+    *("#c62828", "#00838f", "#6d4c41", "#c2185b"),
+)
+OLD: Final = "#9e9e9e"  # of all that are older than these
+NAMED_RUNS: Final = len(COLOURS)  # in the legend
 WIDTH, HEIGHT = 9.0, 4.2  # inches
 UNITS: Final = (
     (120.0, 1.0, "seconds"),
@@ -57,8 +62,9 @@ def draw(frame: pd.DataFrame) -> Any:
     _, seconds, unit = next(u for u in UNITS if longest <= u[0])
     runs = list(frame.groupby("run_id", sort=False, observed=True))
     for number, (run_id, samples) in enumerate(runs):
-        newest = number == len(runs) - 1
-        colour = COLOURS[number % len(COLOURS)]
+        age = len(runs) - 1 - number
+        newest = age == 0
+        colour = COLOURS[age] if age < len(COLOURS) else OLD
         x = samples["elapsed_seconds"].dt.total_seconds() / seconds
         rows = samples["rows_committed"].astype("float64")
         label = f"{samples['time'].iloc[0]:%d %b %H:%M} · {str(run_id)[:8]}"
