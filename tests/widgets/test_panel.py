@@ -87,6 +87,16 @@ def test_static_table_and_script() -> None:
     assert html.index("</table>") < html.index("<script>"), "the table stands without scripts"
 
 
+def test_static_tables_say_when_they_were_true() -> None:
+    at = datetime(2026, 11, 24, 9, 5, 7, tzinfo=UTC)
+    for html in (
+        panel_html(view(), url=URL, live=True, at=at),
+        task_list_html([view()], at=at),
+    ):
+        assert "as of 24 Nov 2026, 09:05:07 UTC" in Elements(html).words
+    assert f"as of {datetime.now(UTC):%d %b %Y}" in panel_html(view(), url=None, live=False)
+
+
 def test_stall_is_seen_at_once() -> None:
     stalled = view(stalled_seconds=75.0, speed=0.0, waiting_for="warehouse")
     assert panel_text(stalled).startswith("! Stalled  nightly  63 %")

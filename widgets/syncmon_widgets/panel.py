@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -41,13 +42,13 @@ def _script() -> str:
     return text
 
 
-def panel_html(view: TaskView, *, url: str | None, live: bool) -> str:
+def panel_html(view: TaskView, *, url: str | None, live: bool, at: datetime | None = None) -> str:
     """A table of the last state with a link, which a script replaces by the live panel where it can.
 
     Where scripts do not run (an untrusted notebook, a code host) or there is no Jupyter around (an
-    export), the table stands.
+    export), the table stands, with the time ``at`` which it is true: now, unless it is given.
     """
-    table = _state_html(view, url)
+    table = f"{_state_html(view, url)}{_time_html(at)}"
     if not live:
         return f'<div class="syncmon-task">{table}</div>'
     return (
@@ -56,8 +57,8 @@ def panel_html(view: TaskView, *, url: str | None, live: bool) -> str:
     )
 
 
-def task_list_html(views: Sequence[TaskView]) -> str:
-    """A table of tasks."""
+def task_list_html(views: Sequence[TaskView], *, at: datetime | None = None) -> str:
+    """A table of tasks, and when it was true."""
     if not views:
         return (
             "<p>No tasks yet. The first one: <code>sm.create_task("
@@ -69,7 +70,8 @@ def task_list_html(views: Sequence[TaskView]) -> str:
         f"{_td(escape(_amount(view.progress)), _NUMBER)}{_td(escape(_tables(view)))}</tr>"
         for view in views
     )
-    return f'<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'
+    table = f'<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'
+    return f"{table}{_time_html(at)}"
 
 
 def panel_text(view: TaskView) -> str:
@@ -119,6 +121,11 @@ def _state_html(view: TaskView, url: str | None) -> str:
     if view.kind is Kind.COPY and progress.units:
         parts.append(_units_html(progress))
     return "".join(parts)
+
+
+def _time_html(at: datetime | None) -> str:
+    said = (at or datetime.now(UTC)).astimezone(UTC)
+    return f'<div style="{_QUIET}">as of {said:%d %b %Y, %H:%M:%S} UTC</div>'
 
 
 def _units_html(progress: Progress) -> str:
