@@ -120,6 +120,35 @@ def test_monitor_refuses_what_it_cannot_show(session: Session, script: None) -> 
         Monitor(backend=session.backend)
 
 
+def test_monitor_is_exported_as_a_task_is(session: Session) -> None:
+    for name in ("one", "two"):
+        tracked(name, 3)
+        until(lambda n=name: session.tasks() and session.task(n).state is State.COMPLETED)  # type: ignore[misc]
+    task = session.task("one")
+    single, both, everything = task.monitor(), Monitor([task, "two"]), session.monitor()
+    shown = _bundle(single)
+    assert shown["text/plain"] == task._repr_mimebundle_()["text/plain"]
+    assert "● Running" not in shown["text/plain"]
+    assert "✓ Completed  one" in shown["text/plain"]
+    assert "<strong>one</strong>" in shown["text/html"]
+    assert "as of " in shown["text/html"]
+    assert "<script" not in shown["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    for several in (both, everything):
+        assert len(_bundle(several)["text/plain"].splitlines()) == 2
+        assert "<table" in _bundle(several)["text/html"]
+    task.delete()
+    assert _bundle(single)["text/plain"].startswith("there is no task 'one'")
+    for monitor in (single, both, everything):
+        monitor.close()
+
+
+def _bundle(monitor: Monitor) -> dict[str, Any]:
+    bundle = monitor._repr_mimebundle_()
+    found: dict[str, Any] = bundle[0] if isinstance(bundle, tuple) else bundle
+    return found
+
+
 def test_the_logger_of_widgets_stays_what_it_is(session: Session) -> None:
     monitor = session.monitor()
     assert monitor.log.warning

@@ -96,6 +96,36 @@ class Monitor(anywidget.AnyWidget):
         self.on_msg(self._hear)
         self._relay.add(self)
 
+    # -- showing ---------------------------------------------------------------------------------
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The live display, and for an export the last state as a table and as text."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data |= self._static()
+        return bundle
+
+    def _static(self) -> dict[str, str]:
+        from syncmon_widgets.panel import panel_html, panel_text, task_line, task_list_html
+
+        try:
+            if self._names is None:
+                views = self._backend.tasks()
+            else:
+                views = [self._backend.task(name) for name in self._names]
+        except SyncmonError as error:
+            return {"text/plain": f"{error.message}. {error.hint}"}
+        if self._names is not None and len(views) == 1:
+            url = Task(self._backend, views[0].task_id).url
+            html = panel_html(views[0], url=url, live=False)
+            return {"text/html": html, "text/plain": panel_text(views[0])}
+        lines = [task_line(view.progress) for view in views]
+        return {
+            "text/html": task_list_html(views),
+            "text/plain": "\n".join(lines) or "no tasks yet",
+        }
+
     # -- for the relay ---------------------------------------------------------------------------
 
     @property
