@@ -127,3 +127,13 @@ def overflows(page: Page) -> dict[str, Any] | None:
         }"""
     )
     return found
+
+
+def sticks_out(box: Locator, content: Locator) -> float:
+    """By how many pixels something is drawn outside of a box that should hold it."""
+    outer, inner = box.bounding_box(), content.bounding_box()
+    assert outer is not None
+    assert inner is not None
+    below = inner["y"] + inner["height"] - outer["y"] - outer["height"]
+    right = inner["x"] + inner["width"] - outer["x"] - outer["width"]
+    return max(0.0, below, right, outer["y"] - inner["y"], outer["x"] - inner["x"])

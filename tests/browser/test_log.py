@@ -147,6 +147,28 @@ def test_log_follows_until_it_is_scrolled_up(site: Site, store: Store, open_page
     expect(part(page, "log-following")).to_be_visible()
 
 
+def test_log_follows_while_the_window_changes(
+    site: Site, store: Store, open_page: OpenPage
+) -> None:
+    run = SimulatedRun(store, "resized")
+    run.write(*(f"line {number}" for number in range(1, 301)))
+    page = open_page(site, "task=resized")
+    for step, (width, height) in enumerate([(1280, 600), (1280, 1000), (700, 900), (1280, 860)]):
+        page.set_viewport_size({"width": width, "height": height})
+        last = 301 + step
+        run.write(f"line {last}")
+        expect(part(page, f"log-{last}")).to_be_visible()
+        until(lambda last=last: log_lines(page)[-1] == last, "the newest line")  # type: ignore[misc]
+        expect(part(page, "log-following")).to_be_visible()
+    # While it is not followed, a change of the window does not begin to follow it.
+    part(page, "log").hover()
+    page.mouse.wheel(0, -400)
+    expect(part(page, "log-jump")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 600})
+    run.write("line 305")
+    expect(part(page, "log-jump")).to_contain_text("1 new")
+
+
 def test_text_of_the_log_is_text(site: Site, open_page: OpenPage) -> None:
     page = open_page(site, "task=odd")
     html, ansi, emoji, long = range(ERROR + 1, ERROR + 5)

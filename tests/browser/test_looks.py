@@ -12,13 +12,15 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser import gallery
 from tests.browser.conftest import OpenPage
-from tests.browser.seen import overflows, part, press
-from tests.browser.site import Site
+from tests.browser.long_log import make_log
+from tests.browser.seen import log_lines, overflows, part, press, sticks_out
+from tests.browser.site import Site, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-looks")]
 
 AXE = Path(__file__).parents[2] / "widgets" / "node_modules" / "axe-core" / "axe.min.js"
 TASKS = ("nightly", "stalled", "crm", "two-hundred", "training", "odd")
+LONG = 300  # entries
 NARROW: ViewportSize = {"width": 390, "height": 800}
 # The folder that pictures are kept in, to be looked at.
 PICTURES = os.environ.get("SYNCMON_PICTURES")
@@ -32,6 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running.call("GET", "tasks")  # makes the store
         store = running.store()
         gallery.make(store)
+        make_log(store, "long", LONG)
         store.close()
         yield running
 
@@ -113,6 +116,34 @@ def test_panel_is_accessible_and_compact(site: Site, open_page: OpenPage, theme:
     assert not found, "\n".join(found)
     link = page.get_by_role("link", name="Open nightly on the page").get_attribute("href")
     assert link == f"{site.server.base_url}syncmon/#task=nightly"
+
+
+@pytest.mark.parametrize("width", [360, 620, 790, 1_100])
+def test_the_log_of_a_panel_stays_in_it(site: Site, open_page: OpenPage, width: int) -> None:
+    size = {"width": width, "height": 600}
+    page = open_page(site, path="embed/long", viewport=size)
+    part(page, "fold-log").click()
+    expect(part(page, f"log-{LONG}")).to_be_visible()
+    panel = part(page, "panel")
+    assert sticks_out(panel.locator(".sm-panel-log"), panel.locator(".sm-log")) == 0
+    assert sticks_out(panel, part(page, f"log-{LONG}")) == 0, "the newest line is cut off"
+    picture(page, f"panel-log-{width}")
+
+
+def test_the_log_of_a_panel_follows_while_its_frame_changes(
+    site: Site, open_page: OpenPage
+) -> None:
+    page = open_page(site, path="embed/long", viewport={"width": 900, "height": 600})
+    part(page, "fold-log").click()
+    for width in (900, 620, 340, 620, 900, 390, 900):
+        page.set_viewport_size({"width": width, "height": 600})
+        until(lambda width=width: page.evaluate("innerWidth") == width, "the width")  # type: ignore[misc]
+        until(lambda: log_lines(page)[-1:] == [LONG], "the newest line")
+        expect(part(page, "log-following")).to_be_visible()
+        assert sticks_out(part(page, "panel"), part(page, f"log-{LONG}")) == 0
+    part(page, "log").hover()
+    page.mouse.wheel(0, -400)
+    expect(part(page, "log-jump")).to_be_visible()
 
 
 def test_theme_of_the_address_wins(site: Site, open_page: OpenPage) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.browser import gallery
 from tests.browser.long_log import make_log
 from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page
-from tests.browser.seen import MOST_ROWS, drop_bar, rows_while_dragged
+from tests.browser.seen import MOST_ROWS, drop_bar, rows_while_dragged, sticks_out
 from tests.browser.site import Site, until
 from tests.browser.test_looks import AXE, TASKS, picture
 
@@ -152,6 +152,22 @@ def test_text_of_the_log_is_text_and_tables_are_drawn_as_seen(notebook: Notebook
     page.keyboard.press("End")
     expect(widget.get_by_test_id("unit-table_199")).to_be_visible()
     assert shown.count() < 80
+
+
+def test_the_log_stays_in_the_widget_and_follows_whatever_the_window(notebook: Notebook) -> None:
+    page, widget = notebook.page, notebook.widget()
+    choose(widget, "nightly")
+    widget.get_by_test_id("chart-speed").wait_for()
+    choose(widget, "long")
+    newest = widget.get_by_test_id(f"log-{LONG}")
+    for width in (1_280, 1_100, 790, 620, 790, 1_280):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(newest).to_be_visible()
+        expect(widget.get_by_test_id("log-following")).to_be_visible()
+        panel = widget.get_by_test_id("panel")
+        assert sticks_out(panel.locator(".sm-panel-log"), panel.locator(".sm-log")) == 0
+        assert sticks_out(panel, newest) == 0, f"the log spills at {width} px"
+        picture(page, f"widget-log-{width}")
 
 
 def test_a_long_log_keeps_few_rows_in_the_document(notebook: Notebook) -> None:

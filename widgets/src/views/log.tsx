@@ -249,6 +249,12 @@ function LogRows({ monitor, taskId, log, line, toStart, onStart }: LogRowsProps)
   }, [monitor, room, entries]);
 
   const onScroll = (element: HTMLDivElement) => {
+    const { clientHeight } = element;
+    if (following && clientHeight !== view) {
+      // The box has another height and was scrolled by that: the reader has not left the newest entry.
+      show(scrolledTo(axisOf(axis.length, clientHeight), axis.length));
+      return;
+    }
     const before = last.current;
     const now = scrolledBy(axis, before, element.scrollTop);
     show(now);
