@@ -20,6 +20,7 @@ from tests.simulated import SimulatedRun
 FLIGHTS = ("airlines", "airports", "planes", "weather", "flights")
 ROWS = (16, 1_458, 3_322, 26_115, 336_776)
 MANY = 200
+LOOP_DONE = {"rows_total": 5_000, "rows_committed": 1_200}
 ODD_LINES = (
     '<img src=x onerror="document.title = \'owned\'"><script>document.title = "owned"</script>',
     "\x1b[31mred\x1b[0m and \x07bell, \x1b]0;title\x07 done",
@@ -35,6 +36,7 @@ def make(store: Store) -> None:
     failed(store)
     many(store)
     loop(store)
+    failed_loop(store)
     odd(store)
 
 
@@ -168,35 +170,52 @@ def many(store: Store) -> None:
 
 def loop(store: Store) -> None:
     """A loop of a notebook, in its second epoch."""
-    done = {"rows_total": 5_000, "rows_committed": 1_200}
+    begun_loop(
+        store,
+        "training",
+        overall_progress=24.0,
+        speed=40.0,
+        eta_seconds=95.0,
+        eta_low_seconds=85.0,
+        eta_high_seconds=110.0,
+        elapsed_seconds=30.0,
+        current_table="epoch 2, loss 0.31",
+        current_table_progress=24.0,
+    )
     with store.write() as connection:
-        tasks.create_task(connection, Task(task_id="training", kind=Kind.LOOP, name="training"))
+        values = {"progress": 24.0, "speed": 40.0, **LOOP_DONE}
+        loops.change_unit(connection, "training", "training-1", **values)
+
+
+def failed_loop(store: Store) -> None:
+    """A loop of a notebook whose body raised."""
+    error = "ValueError: loss is not a number"
+    begun_loop(store, "broken", overall_progress=24.0, elapsed_seconds=30.0, failed_tables=1)
+    with store.write() as connection:
+        values = {"state": UnitState.FAILED, "error": error, "progress": 24.0, **LOOP_DONE}
+        loops.change_unit(connection, "broken", "broken-1", **values)
+        why = ("loop_failed", error, "")
+        runs.set_state(connection, "broken-1", State.FAILED, error=why, finished=True)
+        tasks.bump(connection, "broken")
+
+
+def begun_loop(store: Store, task_id: str, **values: Any) -> None:
+    """A loop with 1,200 of 5,000 iterations, and what else its run says of itself."""
+    run_id = f"{task_id}-1"
+    with store.write() as connection:
+        tasks.create_task(connection, Task(task_id=task_id, kind=Kind.LOOP, name=task_id))
         loops.begin(
             connection,
-            task_id="training",
-            run_id="training-1",
-            name="training",
+            task_id=task_id,
+            run_id=run_id,
+            name=task_id,
             total=5_000,
             owner=this_process(),
             started_at=utc_now() - timedelta(seconds=30),
         )
-        runs.update_run(
-            connection,
-            "training-1",
-            overall_progress=24.0,
-            speed=40.0,
-            eta_seconds=95.0,
-            eta_low_seconds=85.0,
-            eta_high_seconds=110.0,
-            elapsed_seconds=30.0,
-            current_table="epoch 2, loss 0.31",
-            current_table_progress=24.0,
-            **done,
-        )
-        values = {"progress": 24.0, "speed": 40.0, **done}
-        loops.change_unit(connection, "training", "training-1", **values)
+        runs.update_run(connection, run_id, **values, **LOOP_DONE)
         entry = NewEntry(level=Level.INFO, message="started: 5,000 iterations")
-        log.append(connection, "training", "training-1", [entry])
+        log.append(connection, task_id, run_id, [entry])
 
 
 def odd(store: Store) -> None:

@@ -261,6 +261,19 @@ def test_loop_counts_iterations_and_has_no_tables(site: Site, open_page: OpenPag
     picture(page, "panel-loop")
 
 
+def test_a_loop_that_has_ended_offers_nothing_and_keeps_its_error(
+    site: Site, open_page: OpenPage
+) -> None:
+    page = open_page(site, "task=broken")
+    expect(part(page, "run-error")).to_contain_text("loss is not a number")
+    expect(page.locator(".sm-commands button")).to_have_count(0)
+    expect(part(page, "task-broken").locator(".sm-list-far")).to_have_text("24 %")
+    page.goto(f"{site.page_url}embed/broken")
+    expect(part(page, "run-error")).to_contain_text("loss is not a number")
+    expect(page.locator(".sm-commands button")).to_have_count(0)
+    picture(page, "panel-loop-failed")
+
+
 def test_failed_table_shows_its_remedy(site: Site, open_page: OpenPage) -> None:
     page = open_page(site, "task=crm")
     error = part(page, "unit-error-crm_calls")

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TaskState } from "./messages";
-import { lookOf, speedNow, unitLookOf } from "./states";
+import { allowed, lookOf, speedNow, unitLookOf } from "./states";
 import { progress } from "./testing";
 
 describe("the speed of now", () => {
@@ -24,7 +24,8 @@ describe("the speed of now", () => {
 describe("what one glance tells", () => {
   test("is the state", () => {
     expect(lookOf(progress("nightly")).word).toBe("Running");
-    expect(lookOf(progress("nightly", { state: "failed", stalled_seconds: 9 })).word).toBe("Failed");
+    const failed = progress("nightly", { state: "failed", stalled_seconds: 9 });
+    expect(lookOf(failed).word).toBe("Failed");
   });
 
   test("is a stall where there is one", () => {
@@ -32,6 +33,25 @@ describe("what one glance tells", () => {
       icon: "!",
       word: "Stalled",
     });
+  });
+});
+
+describe("what a person may do", () => {
+  test.each<TaskState>(["completed", "failed", "stopped"])(
+    "is nothing with a loop that is %s",
+    (state) => {
+      expect(allowed(progress("training", { kind: "loop", state }))).toEqual([]);
+    },
+  );
+
+  test("is to hold or end a loop, and to let it go on", () => {
+    const loop = (state: TaskState) => allowed(progress("training", { kind: "loop", state }));
+    expect(loop("running")).toEqual(["pause", "stop"]);
+    expect(loop("paused")).toEqual(["start", "stop"]);
+  });
+
+  test("is to resume a copy that failed, or to give it up", () => {
+    expect(allowed(progress("nightly", { state: "failed" }))).toEqual(["start", "stop"]);
   });
 });
 

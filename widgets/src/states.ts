@@ -53,12 +53,11 @@ const ACTIVE: ReadonlySet<TaskState> = new Set(["running", "pausing", "stopping"
 const ENDED: ReadonlySet<TaskState> = new Set(["completed", "failed", "stopped"]);
 const RESUMABLE: ReadonlySet<TaskState> = new Set(["paused", "failed", "interrupted"]);
 
-export function allowed({ kind, state }: Progress): readonly Command[] {
-  // A loop lives in its kernel: it can go on after a pause, nothing here can begin it.
-  if (kind === "loop" && state !== "paused") {
-    return COMMANDS[state].filter((command) => command !== "start");
-  }
-  return COMMANDS[state];
+export function allowed(progress: Progress): readonly Command[] {
+  const commands = COMMANDS[progress.state];
+  if (progress.kind === "copy" || progress.state === "paused") return commands;
+  // A loop lives in its program: it can go on after a pause, nothing here can begin it or end it again.
+  return hasEnded(progress) ? [] : commands.filter((command) => command !== "start");
 }
 
 /** Whether a worker is at it, or somebody must take the run over: news are to be expected. */

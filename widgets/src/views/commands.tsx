@@ -1,6 +1,6 @@
 // The buttons: start, pause, resume, stop, and the question before something is discarded.
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Discard, discardedByFresh, discardedByStop } from "../discard";
 import type { Progress, Task } from "../messages";
 import type { Monitor } from "../monitor";
@@ -31,6 +31,11 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
   const stopping = pressed === "stop" || state === "stopping";
   const starting = pressed === "start";
   const resumes = isResumable(state);
+  // The run may end while the question is open: then there is nothing to ask.
+  const canStop = may.includes("stop");
+  useEffect(() => {
+    if (!canStop) setQuestion((asked) => (asked === "stop" ? null : asked));
+  }, [canStop]);
   const canStart = may.includes("start") || starting;
   const canPause = may.includes("pause") || pausing;
   const pause: ButtonProps = {
@@ -60,7 +65,7 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
           onPress={() => !busy && setQuestion("fresh")}
         />
       )}
-      {(may.includes("stop") || stopping) && (
+      {(canStop || stopping) && (
         <Button
           name="stop"
           busy={stopping || starting}

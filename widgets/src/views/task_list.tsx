@@ -89,7 +89,7 @@ function TaskRow({ task, progress, current }: TaskRowProps) {
 }
 
 function howFar(progress: Progress): string {
-  const { state, failed_tables: failed, total_tables: all } = progress;
-  if (failed > 0) return `${count(failed)} of ${count(all)}`;
+  const { kind, state, failed_tables: failed, total_tables: all } = progress;
+  if (kind === "copy" && failed > 0) return `${count(failed)} of ${count(all)}`;
   return state === "idle" ? "" : percent(progress.overall_progress);
 }
