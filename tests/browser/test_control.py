@@ -142,6 +142,31 @@ def test_paused_copy_resumes_and_a_stop_is_asked_once(copies: Copies, open_page:
     expect(part(page, "unit-flights")).to_have_attribute("data-state", "stopped")
 
 
+def test_a_double_click_is_one_press(copies: Copies, open_page: OpenPage) -> None:
+    site = copies.site
+    page = open_page(site, path="embed/slow")
+    sent: list[str] = []
+    page.on(
+        "request", lambda request: sent.append(request.url) if request.method == "POST" else None
+    )
+    mark = page.locator(".sm-panel-head .sm-state")
+    for command, there in (("start", "running"), ("pause", "paused"), ("start", "running")):
+        part(page, f"command-{command}").dblclick()
+        expect(mark).to_have_attribute("data-state", there, timeout=20_000)
+    # Two clicks before anything is drawn, as of an assistive tool.
+    twice = "button => { button.click(); button.click(); }"
+    expect(
+        part(page, "command-pause")
+    ).to_be_enabled()  # the start may be shown before it is answered
+    part(page, "command-pause").evaluate(twice)
+    expect(mark).to_have_attribute("data-state", "paused", timeout=20_000)
+    part(page, "command-stop").dblclick()
+    part(page, "dialog-yes").evaluate(twice)
+    expect(mark).to_have_attribute("data-state", "stopped", timeout=20_000)
+    assert [url.rsplit("/", 1)[-1] for url in sent] == ["start", "pause", "start", "pause", "stop"]
+    expect(part(page, "refusal")).to_have_count(0)
+
+
 def test_two_copies_at_once_are_watched_over_one_stream(
     copies: Copies, open_page: OpenPage
 ) -> None:

@@ -1,8 +1,9 @@
 import { describe, expect, test, vi } from "vitest";
 import { Api } from "./api";
 import type { Feed, FeedListener, Interest } from "./hub";
-import type { LogEntry, Progress } from "./messages";
+import type { LogEntry, Progress, TaskState } from "./messages";
 import { Monitor } from "./monitor";
+import type { Command } from "./states";
 import { entries, entry, progress, task } from "./testing";
 
 /** A server at the network's edge: what it was asked, and what it answers. */
@@ -13,6 +14,8 @@ class Server {
   logs: LogEntry[] = [];
   down = false;
   removed = false;
+  /** Answers wait for it. */
+  held: Promise<void> | null = null;
 
   readonly fetch = (async (input: string, init: RequestInit) => {
     const { pathname, searchParams } = new URL(input, "http://server");
@@ -21,6 +24,7 @@ class Server {
     const key = (init.headers as Record<string, string>)["Idempotency-Key"];
     if (key) this.keys.push(key);
     if (this.down) throw new TypeError("down");
+    await this.held;
     if (call === "tasks") return Response.json({ tasks: this.tasks, configuration_error: null });
     if (call.endsWith("/logs")) return Response.json({ logs: this.page(searchParams) });
     if (call.endsWith("/history")) return Response.json({ samples: [] });
@@ -224,6 +228,7 @@ describe("a command", () => {
 
   test("to start that got no answer is the same start when pressed again", async () => {
     const { server, monitor } = open();
+    server.progress = progress("nightly", { state: "completed" });
     server.down = true;
     await monitor.command("nightly", "start");
     expect(monitor.state.refusals.nightly?.code).toBe("unreachable");
@@ -233,6 +238,44 @@ describe("a command", () => {
     const [lost, again, next] = server.keys;
     expect(again).toBe(lost);
     expect(next).not.toBe(lost);
+  });
+});
+
+describe("a button that is pressed twice", () => {
+  test.each<[Command, TaskState, TaskState]>([
+    ["start", "completed", "running"],
+    ["pause", "running", "pausing"],
+    ["stop", "running", "stopping"],
+  ])("does %s once", async (command, before, after) => {
+    const { server, monitor } = open();
+    server.progress = progress("nightly", { state: before });
+    monitor.select("nightly");
+    await quiet();
+    server.progress = progress("nightly", { state: after });
+    const first = monitor.command("nightly", command);
+    await monitor.command("nightly", command);
+    await first;
+    await monitor.command("nightly", command); // also where the answer is there already
+    expect(server.count(`POST tasks/nightly/${command}`)).toBe(1);
+    expect(monitor.state).toMatchObject({ refusals: {}, pressed: {} });
+  });
+
+  test("lets a stop overtake a pause, and waits for its answer", async () => {
+    const { server, monitor } = open();
+    monitor.select("nightly");
+    await quiet();
+    const paused = monitor.command("nightly", "pause");
+    let answer = () => {};
+    server.held = new Promise((resolve) => {
+      answer = resolve;
+    });
+    const stopped = monitor.command("nightly", "stop");
+    await paused;
+    expect(monitor.state.pressed).toEqual({ nightly: "stop" });
+    answer();
+    await stopped;
+    expect(server.count("POST tasks/nightly/stop")).toBe(1);
+    expect(monitor.state.pressed).toEqual({});
   });
 });
 

@@ -5,7 +5,7 @@ import type { Feed, FeedEvent, Interest, Subscription } from "./hub";
 import { ALL_ENTRIES } from "./log";
 import type { LogEntry, Progress, StartBody, TaskList } from "./messages";
 import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state";
-import { type Command, isActive } from "./states";
+import { type Command, isActive, isNews } from "./states";
 
 const PAGE_ENTRIES = 200;
 const LIST_DELAY_MS = 200;
@@ -74,13 +74,17 @@ export class Monitor {
     else this.showLine(line);
   }
 
+  /** Do what was pressed. A second click may come before what the first one did was drawn: it is nothing. */
   async command(taskId: string, command: Command, body: Partial<StartBody> = {}): Promise<void> {
+    const { progress, pressed } = this.#state;
+    const known = progress[taskId];
+    if (known && !isNews(command, known, pressed[taskId])) return;
     this.#dispatch({ type: "pressed", taskId, command });
     try {
-      const progress = await this.#send(taskId, command, body);
-      this.#dispatch({ type: "answered", taskId, progress });
+      const answer = await this.#send(taskId, command, body);
+      this.#dispatch({ type: "answered", taskId, command, progress: answer });
     } catch (thrown) {
-      this.#dispatch({ type: "refused", taskId, error: errorBody(thrown) });
+      this.#dispatch({ type: "refused", taskId, command, error: errorBody(thrown) });
     }
   }
 

@@ -209,14 +209,19 @@ describe("a command", () => {
     const state = after({ type: "progress", progress: progress("a") }, pressed);
     expect(state.pressed).toEqual({ a: "pause" });
     const answer = progress("a", { state: "pausing" });
-    const answered = reduce(state, { type: "answered", taskId: "a", progress: answer });
+    const answered = reduce(state, {
+      type: "answered",
+      taskId: "a",
+      command: "pause",
+      progress: answer,
+    });
     expect(answered.pressed).toEqual({});
     expect(answered.progress.a?.state).toBe("pausing");
   });
 
   test("that is refused says why until the next one", () => {
     const error = { code: "wrong_state", message: "it is paused", hint: "resume it" };
-    const state = after(pressed, { type: "refused", taskId: "a", error });
+    const state = after(pressed, { type: "refused", taskId: "a", command: "pause", error });
     expect(state.pressed).toEqual({});
     expect(state.refusals).toEqual({ a: error });
     expect(reduce(state, pressed).refusals).toEqual({});

@@ -89,8 +89,8 @@ export type Event =
   | { type: "runs_read"; taskId: string; runs: RunSummary[] }
   | { type: "runs_failed"; taskId: string; error: ErrorBody }
   | { type: "pressed"; taskId: string; command: Command }
-  | { type: "answered"; taskId: string; progress: Progress }
-  | { type: "refused"; taskId: string; error: ErrorBody }
+  | { type: "answered"; taskId: string; command: Command; progress: Progress }
+  | { type: "refused"; taskId: string; command: Command; error: ErrorBody }
   | { type: "refusal_closed"; taskId: string };
 
 const NOT_READ = { value: null, loading: false, error: null };
@@ -132,7 +132,7 @@ export function reduce(state: State, event: Event): State {
     case "answered":
       return {
         ...reduce(state, { type: "progress_read", progress: event.progress }),
-        pressed: without(state.pressed, event.taskId),
+        pressed: unpressed(state, event),
       };
     case "pressed":
       return {
@@ -143,7 +143,7 @@ export function reduce(state: State, event: Event): State {
     case "refused":
       return {
         ...state,
-        pressed: without(state.pressed, event.taskId),
+        pressed: unpressed(state, event),
         refusals: { ...state.refusals, [event.taskId]: event.error },
       };
     case "refusal_closed":
@@ -298,6 +298,14 @@ function logRead(
   if (place === "around") return around(log, entries, after, limit);
   if (place === "oldest") return withOldest(log, entries, limit);
   return withNewest(log, entries, limit);
+}
+
+/** What is on its way after an answer: a stop may have been pressed while a pause was. */
+function unpressed(
+  { pressed }: State,
+  { taskId, command }: { taskId: string; command: Command },
+): State["pressed"] {
+  return pressed[taskId] === command ? without(pressed, taskId) : pressed;
 }
 
 function without<T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> {

@@ -60,6 +60,16 @@ export function allowed(progress: Progress): readonly Command[] {
   return hasEnded(progress) ? [] : commands.filter((command) => command !== "start");
 }
 
+/** Whether a press is something new: what is on its way already is not sent again, but a stop may overtake it. */
+export function isNews(
+  command: Command,
+  progress: Progress,
+  pressed: Command | undefined,
+): boolean {
+  if (pressed !== undefined && (command !== "stop" || pressed !== "pause")) return false;
+  return allowed(progress).includes(command);
+}
+
 /** Whether a worker is at it, or somebody must take the run over: news are to be expected. */
 export function isActive(state: TaskState): boolean {
   return ACTIVE.has(state);

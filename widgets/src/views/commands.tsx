@@ -24,9 +24,7 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
   const { state, task_id: taskId } = progress;
   const may = allowed(progress);
   const busy = pressed !== undefined || state === "pausing" || state === "stopping";
-  const send = (command: Command) => {
-    if (!busy || (command === "stop" && state === "pausing")) void monitor.command(taskId, command);
-  };
+  const send = (command: Command) => void monitor.command(taskId, command);
   const pausing = pressed === "pause" || state === "pausing";
   const stopping = pressed === "stop" || state === "stopping";
   const starting = pressed === "start";
@@ -119,7 +117,10 @@ function Button({ name, label, busy, primary = false, onPress }: ButtonProps) {
       class={`sm-button${primary ? " sm-button-primary" : ""}`}
       data-testid={`command-${name}`}
       aria-disabled={busy}
-      onClick={onPress}
+      onClick={({ detail }) => {
+        // The second click of a double click may find another button under it: Resume where Pause was.
+        if (detail < 2) onPress();
+      }}
     >
       {label}
     </button>
