@@ -15,8 +15,13 @@ export interface KernelServer {
   origin: string | null;
 }
 
+/** Why the kernel feeds: it uses no server, this page is not of its server, or that one does not answer. */
+export type RelayReason = "no_server" | "elsewhere" | "no_answer";
+
 export interface Feeding {
   by: "server" | "kernel";
+  /** Null where the server feeds. */
+  reason: RelayReason | null;
   api: Api;
   feed: Feed;
   /** Where the page of the server is; null where the browser does not reach it. */
@@ -27,16 +32,18 @@ export interface Feeding {
 }
 
 export async function openFeeding(channel: Channel, server: KernelServer): Promise<Feeding> {
-  const client = sharesServer(document, location.origin, server) ? await clientOf(server) : null;
+  const shared = sharesServer(document, location.origin, server);
+  const client = shared ? await clientOf(server) : null;
   if (client) {
     channel.send({ type: "direct" });
     const pageUrl = client.api.root.replace(/api\/v1$/, "syncmon/");
-    return { by: "server", ...client, pageUrl, watchBusy: null, close: () => {} };
+    return { by: "server", reason: null, ...client, pageUrl, watchBusy: null, close: () => {} };
   }
   const link = new KernelLink(channel, "kernel/api/v1");
   const api = new Api({ baseUrl: "kernel", xsrfToken: () => null, fetch: link.fetch });
   return {
     by: "kernel",
+    reason: server.baseUrl === null ? "no_server" : shared ? "no_answer" : "elsewhere",
     api,
     feed: link,
     pageUrl: null,

@@ -51,7 +51,7 @@ function draw({ model, el }: RenderProps): () => void {
 }
 
 function show(model: Model, root: ShadowRoot, feeding: Feeding): () => void {
-  const { api, feed, by, pageUrl, watchBusy } = feeding;
+  const { api, feed, by, reason, pageUrl, watchBusy } = feeding;
   const scope = model.get("_scope") ?? "all";
   const monitor = new Monitor({ api, feed, scope });
   for (const progress of model.get("_known").progress) monitor.learn(progress);
@@ -72,6 +72,7 @@ function show(model: Model, root: ShadowRoot, feeding: Feeding): () => void {
       monitor={monitor}
       single={scope !== "all" && scope.length === 1}
       fedBy={by}
+      reason={reason}
       watchBusy={watchBusy}
       pageUrl={pageUrl}
       onChoose={choose}

@@ -1,7 +1,7 @@
 // The widget in a cell: a task's panel and curve, above it a list where there are several.
 
 import { useEffect, useState } from "preact/hooks";
-import type { Feeding } from "../feeding";
+import type { Feeding, RelayReason } from "../feeding";
 import { percent, plural, rate, short } from "../format";
 import { writePlace } from "../links";
 import type { Progress } from "../messages";
@@ -20,13 +20,15 @@ export interface WidgetProps {
   /** About one task: there is nothing to choose. */
   single: boolean;
   fedBy: Feeding["by"];
+  reason: Feeding["reason"];
   watchBusy: Feeding["watchBusy"];
   /** Where the whole page is; null where the browser does not reach it. */
   pageUrl: string | null;
   onChoose: (taskId: string) => void;
 }
 
-export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }: WidgetProps) {
+export function Widget(props: WidgetProps) {
+  const { monitor, single, fedBy, reason, watchBusy, pageUrl, onChoose } = props;
   const state = useMonitorState(monitor);
   const [busy, setBusy] = useState(false);
   useEffect(() => watchBusy?.(setBusy), [watchBusy]);
@@ -82,14 +84,22 @@ export function Widget({ monitor, single, fedBy, watchBusy, pageUrl, onChoose }:
         </p>
       )}
       <p class="sm-quiet" data-testid="fed-by" data-by={fedBy}>
-        {fedByWords(fedBy, stale)}
+        {fedByWords(reason, stale)}
       </p>
     </div>
   );
 }
 
-function fedByWords(fedBy: Feeding["by"], stale: boolean): string {
-  if (fedBy === "kernel") return "Relayed by the kernel: this browser does not reach the server.";
+const RELAYED: Readonly<Record<RelayReason, string>> = {
+  // Whether this browser could reach one is not known: where a server has a password, it may well.
+  no_server: "Relayed by the kernel, which works on the store itself, without a server.",
+  elsewhere: "Relayed by the kernel: this page is not of the server that the kernel uses.",
+  no_answer: "Relayed by the kernel: the server did not answer this browser.",
+};
+
+/** From where the news come; `reason` is why the kernel brings them. */
+export function fedByWords(reason: RelayReason | null, stale: boolean): string {
+  if (reason !== null) return RELAYED[reason];
   return stale
     ? "From the server, which does not answer now."
     : "Live from the server, also while the kernel is busy.";
