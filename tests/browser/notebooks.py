@@ -151,6 +151,13 @@ class Notebook:
         """Run all cells; does not wait for them."""
         self.command("notebook:run-all-cells", wait=False)
 
+    def run_cell(self, number: int) -> None:
+        """Run one cell; does not wait for it."""
+        self.page.evaluate(
+            "number => { jupyterapp.shell.currentWidget.content.activeCellIndex = number; }", number
+        )
+        self.command("notebook:run-cell", wait=False)
+
     def is_busy(self) -> bool:
         """Whether a cell is being executed; a subshell's messages say "idle" meanwhile."""
         return self.page.locator(".jp-InputPrompt", has_text="[*]").count() > 0

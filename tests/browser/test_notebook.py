@@ -293,6 +293,24 @@ def test_several_tasks_in_one_widget(notebook: OpenNotebook, names: Iterator[str
     expect(opened.page.locator(".jp-OutputArea-output").last).to_contain_text(one, timeout=15_000)
 
 
+def test_panel_and_widget_of_a_task_that_was_removed_say_so(
+    notebook: OpenNotebook, site: Site
+) -> None:
+    spec = {"source": "source", "target": "task0", "tables": ["small"]}
+    site.call("POST", "tasks", json={"task_id": "going", **spec})
+    opened = notebook(f"{CONNECT}task = sm.task('going')\ntask", "task.monitor()", "task.delete()")
+    for number in range(2):
+        opened.run_cell(number)
+    for place in (opened.panel(), opened.widget()):
+        shows(place, "idle", 30)
+        expect(place.get_by_test_id("command-start")).to_be_visible()
+    opened.run_cell(2)
+    for place in (opened.panel(), opened.widget()):
+        expect(place.get_by_test_id("select-error")).to_contain_text("Task going was removed.")
+        expect(place.locator(".sm-commands")).to_have_count(0)
+        expect(place.locator("[data-testid=stream-error], [data-testid=stale]")).to_have_count(0)
+
+
 def test_keys_in_a_field_are_text_and_no_commands(notebook: OpenNotebook, name: str) -> None:
     """In command mode "d d" deletes a cell, and "x" cuts one."""
     opened = notebook(f"{CONNECT}sm.task('{name}').monitor()", "1")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from jupyter_server.auth import passwd
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.kernel_venv import KERNEL_PYTHON
 from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page, shows
@@ -42,13 +42,18 @@ def kernel_has_subshells() -> bool:
     return int(subprocess.check_output([python, "-c", program])) >= 7
 
 
+def sign_in(page: Page, site: Site) -> None:
+    """As a person does, with the password."""
+    page.goto(f"{site.server.url}login")
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("#login_submit").click()
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
 def test_kernel_feeds_the_widget_while_it_is_busy(chromium: Browser, site: Site) -> None:
     """The relay's thread goes on, and hears the buttons where the kernel has subshells."""
     with open_page(chromium) as page:
-        page.goto(f"{site.server.url}login")
-        page.locator("input[name=password]").fill(PASSWORD)
-        page.locator("#login_submit").click()
-        page.wait_for_url(lambda url: "/login" not in url)
+        sign_in(page, site)
         opened = Notebook(page, site)
         opened.open(
             "relay.ipynb",
@@ -89,4 +94,27 @@ def test_kernel_feeds_the_widget_while_it_is_busy(chromium: Browser, site: Site)
         widget.get_by_test_id("command-stop").click()
         widget.get_by_test_id("dialog-yes").click()
         shows(widget, "stopped", 15)
+        opened.close()
+
+
+def test_a_widget_fed_by_the_kernel_says_that_its_task_was_removed(
+    chromium: Browser, site: Site
+) -> None:
+    with open_page(chromium) as page:
+        sign_in(page, site)
+        opened = Notebook(page, site)
+        opened.open(
+            "removed.ipynb",
+            f"{CONNECT}task = sm.create_task('going', source='source', target='one', "
+            "tables=['small'])\ntask.monitor()",
+            "task.delete()",
+        )
+        opened.run_cell(0)
+        widget = opened.widget()
+        shows(widget, "idle", 30)
+        expect(widget.get_by_test_id("command-start")).to_be_visible()
+        opened.run_cell(1)
+        removed = widget.get_by_test_id("select-error")
+        expect(removed).to_contain_text("Task going was removed.", timeout=15_000)
+        expect(widget.locator(".sm-commands, [data-testid=stale]")).to_have_count(0)
         opened.close()

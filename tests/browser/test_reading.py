@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import expect_state, part, press
 from tests.browser.site import Site, until
+from tests.browser.test_looks import picture
 from tests.faults.harness import side
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-control")]
@@ -150,6 +151,24 @@ def test_unknown_task_is_said_and_the_others_stay(site: Site, open_page: OpenPag
     expect(part(page, "select-error")).to_have_count(0)
     page.goto(f"{site.page_url}embed/no-such-task")
     expect(part(page, "select-error")).to_contain_text("no-such-task")
+
+
+@pytest.mark.parametrize("path", ["", "embed/going"], ids=["page", "panel"])
+def test_a_task_that_was_removed_says_so_and_offers_nothing(
+    site: Site, open_page: OpenPage, path: str
+) -> None:
+    spec = {"source": "source", "target": "target", "tables": ["good"]}
+    site.call("POST", "tasks", json={"task_id": "going", **spec})
+    page = open_page(site, "task=going", path=path)
+    expect(part(page, "command-start")).to_be_visible()
+    with site.server.client() as client:
+        assert client.delete("tasks/going").is_success
+    expect(part(page, "select-error")).to_contain_text("Task going was removed.")
+    expect(page.locator(".sm-commands")).to_have_count(0)
+    expect(part(page, "stream-error")).to_have_count(0)
+    picture(page, f"removed-{'panel' if path else 'page'}")
+    if not path:
+        expect(part(page, "task-going")).to_have_count(0)
 
 
 def test_broken_configuration_is_said_while_its_last_version_serves(

@@ -3,7 +3,9 @@ import { Api } from "./api";
 import type { Feed, FeedListener, Interest } from "./hub";
 import type { LogEntry, Progress, TaskState } from "./messages";
 import { Monitor } from "./monitor";
+import { isRemoved } from "./state";
 import type { Command } from "./states";
+import type { Connection } from "./stream";
 import { entries, entry, progress, task } from "./testing";
 
 /** A server at the network's edge: what it was asked, and what it answers. */
@@ -25,10 +27,15 @@ class Server {
     if (key) this.keys.push(key);
     if (this.down) throw new TypeError("down");
     await this.held;
+    if (call === "tasks/archive") return Response.json(task("archive"));
     if (call === "tasks") return Response.json({ tasks: this.tasks, configuration_error: null });
     if (call.endsWith("/logs")) return Response.json({ logs: this.page(searchParams) });
     if (call.endsWith("/history")) return Response.json({ samples: [] });
     if (call.endsWith("/runs")) return Response.json({ runs: [] });
+    if (this.removed && call.startsWith("tasks/nightly")) {
+      const error = { code: "task_not_found", message: "there is no task 'nightly'", hint: "" };
+      return Response.json({ error }, { status: 404 });
+    }
     if (call === "tasks/nightly") return Response.json(this.task);
     return Response.json(this.progress);
   }) as typeof fetch;
@@ -321,6 +328,49 @@ describe("the list", () => {
     await quiet();
     expect(server.asked).toEqual(["GET tasks/nightly"]);
     expect(monitor.state.tasks?.map(({ task_id }) => task_id)).toEqual(["nightly"]);
+  });
+});
+
+describe("a task that goes", () => {
+  test("is known to be removed by a monitor of some tasks too, which keeps the others", async () => {
+    const { server, feed, monitor } = open(["nightly", "archive"]);
+    monitor.select("nightly");
+    await quiet();
+    server.removed = true;
+    feed.listener({ type: "tasks" });
+    await vi.waitFor(() => expect(isRemoved(monitor.state, "nightly")).toBe(true));
+    expect(isRemoved(monitor.state, "archive")).toBe(false);
+    expect(monitor.state.selectError?.message).toBe("Task nightly was removed.");
+    expect(monitor.state.listError).toBeNull();
+  });
+
+  test("is looked for when the kernel that feeds does not find it", async () => {
+    const { server, feed, monitor } = open(["nightly"]);
+    monitor.select("nightly");
+    await quiet();
+    server.removed = true;
+    const error = { code: "unreachable", message: "there is no task 'nightly'", hint: "" };
+    const connection: Connection = { state: "reconnecting", lastNews: 1, error };
+    const asked = server.count("GET tasks/nightly");
+    for (let at = 0; at < 3; at += 1) feed.listener({ type: "connection", connection });
+    await vi.waitFor(() => expect(isRemoved(monitor.state, "nightly")).toBe(true));
+    expect(server.count("GET tasks/nightly")).toBe(asked + 1);
+  });
+
+  test("and comes again is read anew", async () => {
+    const { server, feed, monitor } = open();
+    server.logs = entries(1, 9);
+    monitor.select("nightly");
+    await quiet();
+    server.removed = true;
+    feed.listener({ type: "tasks" });
+    await vi.waitFor(() => expect(isRemoved(monitor.state, "nightly")).toBe(true));
+    server.removed = false;
+    server.logs = entries(1, 2);
+    feed.listener({ type: "tasks" });
+    await vi.waitFor(() => expect(monitor.state.log.entries).toHaveLength(2));
+    expect(isRemoved(monitor.state, "nightly")).toBe(false);
+    expect(monitor.state.selectError).toBeNull();
   });
 });
 

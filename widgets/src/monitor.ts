@@ -1,10 +1,10 @@
 // A monitor: the reducer's state with what changes it, which are REST calls and the feed. Knows no DOM.
 
-import { type Api, errorBody, type LogQuery, type LogRange } from "./api";
+import { type Api, ApiError, errorBody, type LogQuery, type LogRange } from "./api";
 import type { Feed, FeedEvent, Interest, Subscription } from "./hub";
 import { ALL_ENTRIES } from "./log";
-import type { LogEntry, Progress, StartBody, TaskList } from "./messages";
-import { type Event, INITIAL, type LogPlace, reduce, type State } from "./state";
+import type { LogEntry, Progress, StartBody, Task, TaskList } from "./messages";
+import { type Event, INITIAL, isRemoved, type LogPlace, reduce, type State } from "./state";
 import { type Command, isActive, isNews } from "./states";
 
 const PAGE_ENTRIES = 200;
@@ -67,8 +67,12 @@ export class Monitor {
       if (line !== null && line !== this.#state.line) this.showLine(line);
       return;
     }
+    if (taskId === null) this.#dispatch({ type: "selected", taskId, line });
+    else this.#begin(taskId, line);
+  }
+
+  #begin(taskId: string, line: number | null = null): void {
     this.#dispatch({ type: "selected", taskId, line });
-    if (taskId === null) return;
     void this.#readProgress(taskId);
     if (line === null) this.#readLog("newest");
     else this.showLine(line);
@@ -195,8 +199,9 @@ export class Monitor {
       this.#readLog("newest");
     }
     if (event.type !== "connection") return;
-    // A stream that names a task which is gone is refused: the list tells, and another one is opened.
-    if (event.connection.state === "ended" && event.connection.error) this.#listSoon();
+    // A stream that names a task which is gone is refused, and a kernel finds it no more: the list tells.
+    const { error } = event.connection;
+    if (error && error.message !== connection.error?.message) this.#listSoon();
     // What changed between the first reading of the list and the stream's beginning is told by neither.
     if (event.connection.state === "live" && connection.state === "connecting") this.#listSoon();
     if (event.connection.state !== "live" || connection.state !== "reconnecting") return;
@@ -223,6 +228,10 @@ export class Monitor {
       this.#subscription.update(this.#interest);
     }
     if (taskId === null || !now) return;
+    if (isRemoved(before, taskId) && !isRemoved(this.#state, taskId)) {
+      this.#begin(taskId); // made again: nothing that is known is of this one
+      return;
+    }
     const was = before.selected === taskId ? before.progress[taskId] : undefined;
     if (now.run_id && now.run_id !== was?.run_id) void this.#readHistory(taskId, now.run_id);
     if (was && isActive(was.state) && !isActive(now.state)) this.#settle(taskId);
@@ -268,8 +277,18 @@ export class Monitor {
   }
 
   async #readScope(scope: readonly string[]): Promise<TaskList> {
-    const tasks = await Promise.all(scope.map((taskId) => this.#api.task(taskId)));
-    return { tasks, configuration_error: null };
+    const tasks = await Promise.all(scope.map((taskId) => this.#readTask(taskId)));
+    return { tasks: tasks.filter((task) => task !== null), configuration_error: null };
+  }
+
+  /** Null for a task that is there no more. */
+  async #readTask(taskId: string): Promise<Task | null> {
+    try {
+      return await this.#api.task(taskId);
+    } catch (thrown) {
+      if (thrown instanceof ApiError && thrown.body.code === "task_not_found") return null;
+      throw thrown;
+    }
   }
 
   async #readProgress(taskId: string): Promise<void> {
@@ -334,11 +353,11 @@ export class Monitor {
 }
 
 /** The task that is shown, if it is active and has not been removed: its log is to be streamed. */
-function activeTask({ selected, tasks, progress }: State): string | null {
+function activeTask(state: State): string | null {
+  const { selected, progress } = state;
   const now = selected === null ? undefined : progress[selected];
   if (!now || !isActive(now.state)) return null;
-  const removed = tasks !== null && !tasks.some(({ task_id }) => task_id === selected);
-  return removed ? null : selected;
+  return isRemoved(state, now.task_id) ? null : now.task_id;
 }
 
 // crypto.randomUUID exists only where the page came over HTTPS or from localhost.

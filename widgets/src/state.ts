@@ -113,6 +113,11 @@ export const INITIAL: State = {
   refusals: {},
 };
 
+/** Whether a task is known to be there no more. */
+export function isRemoved({ tasks }: State, taskId: string): boolean {
+  return tasks !== null && !tasks.some(({ task_id }) => task_id === taskId);
+}
+
 export function reduce(state: State, event: Event): State {
   switch (event.type) {
     case "connection":

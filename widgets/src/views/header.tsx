@@ -13,20 +13,23 @@ export interface HeaderProps {
   task: Task | undefined;
   progress: Progress;
   pressed: Command | undefined;
+  removed: boolean;
 }
 
-export function Header({ monitor, task, progress, pressed }: HeaderProps) {
+export function Header({ monitor, task, progress, pressed, removed }: HeaderProps) {
   return (
     <header class="sm-header">
       <h1 data-testid="task-name">{progress.name}</h1>
       <StateMark state={progress.state} />
-      <Commands
-        monitor={monitor}
-        task={task}
-        progress={progress}
-        pressed={pressed}
-        compact={false}
-      />
+      {!removed && (
+        <Commands
+          monitor={monitor}
+          task={task}
+          progress={progress}
+          pressed={pressed}
+          compact={false}
+        />
+      )}
       <p class="sm-sentence" data-testid="sentence">
         {sentence(task, progress)}
       </p>

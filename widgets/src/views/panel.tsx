@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import * as format from "../format";
 import type { LogEntry, Progress, UnitState } from "../messages";
 import type { Monitor } from "../monitor";
+import { isRemoved } from "../state";
 import { hasEnded, LEVEL_LOOK } from "../states";
 import { Bar } from "./bar";
 import { Commands } from "./commands";
@@ -43,20 +44,24 @@ export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
     );
   }
   const task = taskOf(state, taskId);
+  const removed = isRemoved(state, taskId);
+  const stale = removed || isStale(connection);
   return (
-    <main class={`sm-panel${isStale(connection) ? " sm-stale" : ""}`} data-testid="panel">
+    <main class={`sm-panel${stale ? " sm-stale" : ""}`} data-testid="panel">
       <header class="sm-panel-head">
         <StateMark state={progress.state} />
         <h1>{progress.name}</h1>
         <span class="sm-quiet sm-cut">{route(task)}</span>
-        <Commands
-          monitor={monitor}
-          task={task}
-          progress={progress}
-          pressed={pressed[taskId]}
-          compact
-        />
-        {pageUrl !== null && (
+        {!removed && (
+          <Commands
+            monitor={monitor}
+            task={task}
+            progress={progress}
+            pressed={pressed[taskId]}
+            compact
+          />
+        )}
+        {!removed && pageUrl !== null && (
           <a
             class="sm-button sm-button-small"
             href={pageUrl}
@@ -71,8 +76,9 @@ export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
       </header>
       <Overall progress={progress} />
       <Facts progress={progress} samples={samples} />
-      <StaleNotice connection={connection} />
-      {refusal && (
+      {selectError && <ErrorNotice error={selectError} testId="select-error" />}
+      {!removed && <StaleNotice connection={connection} />}
+      {!removed && refusal && (
         <ErrorNotice
           error={refusal}
           testId="refusal"
@@ -85,8 +91,8 @@ export function Panel({ monitor, taskId, pageUrl }: PanelProps) {
           testId="run-error"
         />
       )}
-      <StallNotice progress={progress} />
-      <WaitingNotice progress={progress} />
+      {!removed && <StallNotice progress={progress} />}
+      {!removed && <WaitingNotice progress={progress} />}
       {progress.kind === "copy" && (
         <div class="sm-fold">
           <button

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import * as format from "../format";
 import type { HistorySample, Task as TaskMessage } from "../messages";
 import type { Monitor } from "../monitor";
-import type { State } from "../state";
+import { isRemoved, type State } from "../state";
 import { nounOf, speedNow } from "../states";
 import { Chart } from "./chart";
 import { Facts, speedOf } from "./facts";
@@ -54,16 +54,23 @@ export function Task({ monitor, state, taskId }: TaskProps) {
       </main>
     );
   }
+  const removed = isRemoved(state, taskId);
   const noun = nounOf(progress);
   const tabs = progress.kind === "loop" ? LOOP_TABS : TABS;
   const shown = tabs.some(([name]) => name === tab) ? tab : "runs";
   const total = progress.rows_total_is_estimate ? null : progress.rows_total;
   return (
     <main class="sm-task" data-testid="task">
-      <Header monitor={monitor} task={task} progress={progress} pressed={pressed[taskId]} />
+      <Header
+        monitor={monitor}
+        task={task}
+        progress={progress}
+        pressed={pressed[taskId]}
+        removed={removed}
+      />
       <div class="sm-notices">
         <StaleNotice connection={connection} />
-        {refusal && (
+        {!removed && refusal && (
           <ErrorNotice
             error={refusal}
             testId="refusal"
@@ -77,8 +84,8 @@ export function Task({ monitor, state, taskId }: TaskProps) {
             testId="run-error"
           />
         )}
-        <StallNotice progress={progress} />
-        <WaitingNotice progress={progress} />
+        {!removed && <StallNotice progress={progress} />}
+        {!removed && <WaitingNotice progress={progress} />}
       </div>
       <Overall progress={progress} />
       <Facts progress={progress} samples={null} />
