@@ -137,3 +137,21 @@ def sticks_out(box: Locator, content: Locator) -> float:
     below = inner["y"] + inner["height"] - outer["y"] - outer["height"]
     right = inner["x"] + inner["width"] - outer["x"] - outer["width"]
     return max(0.0, below, right, outer["y"] - inner["y"], outer["x"] - inner["x"])
+
+
+def is_cut(text: Locator) -> bool:
+    """Whether a text ends in an ellipsis for lack of room."""
+    found: bool = text.evaluate("element => element.scrollWidth > element.clientWidth")
+    return found
+
+
+def lines(text: Locator) -> int:
+    """How many lines a text takes."""
+    found: int = text.evaluate(
+        """element => {
+            const range = document.createRange();
+            range.selectNodeContents(element);
+            return new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size;
+        }"""
+    )
+    return found

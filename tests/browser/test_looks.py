@@ -13,7 +13,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 from tests.browser import gallery
 from tests.browser.conftest import OpenPage
 from tests.browser.long_log import make_log
-from tests.browser.seen import log_lines, overflows, part, press, sticks_out
+from tests.browser.seen import is_cut, lines, log_lines, overflows, part, press, sticks_out
 from tests.browser.site import Site, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-looks")]
@@ -144,6 +144,44 @@ def test_the_log_of_a_panel_follows_while_its_frame_changes(
     part(page, "log").hover()
     page.mouse.wheel(0, -400)
     expect(part(page, "log-jump")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [300, 360, 620])
+def test_a_narrow_panel_names_its_table_and_keeps_its_lines(
+    site: Site, open_page: OpenPage, width: int
+) -> None:
+    page = open_page(site, path="embed/nightly", viewport={"width": width, "height": 480})
+    panel, rows = part(page, "panel"), part(page, "rows")
+    expect(rows).to_have_text("212,911 of 367,687 rows")
+    assert lines(rows) == 1
+    name = panel.locator(".sm-current .sm-cut")
+    expect(name).to_have_text("flights")
+    assert not is_cut(name), "the table's name"
+    assert sticks_out(panel, panel.locator(".sm-current")) == 0
+    assert overflows(page) is None
+    picture(page, f"panel-narrow-{width}")
+
+
+@pytest.mark.parametrize("width", [360, 620, 1_100])
+def test_the_question_of_a_panel_moves_none_of_its_buttons(
+    site: Site, open_page: OpenPage, width: int
+) -> None:
+    page = open_page(site, path="embed/nightly", viewport={"width": width, "height": 480})
+    buttons = page.locator(".sm-panel-head .sm-button:not(dialog .sm-button)")
+    expect(buttons).to_have_count(3)
+    before = [button.bounding_box() for button in buttons.all()]
+    press(page, "stop")
+    dialog = part(page, "dialog")
+    expect(dialog).to_contain_text(
+        "Discards 182,000 rows copied so far and the checkpoints of 1 table. "
+        "That target table is as it was before this run."
+    )
+    assert [button.bounding_box() for button in buttons.all()] == before
+    assert sticks_out(part(page, "panel"), dialog) == 0
+    picture(page, f"panel-dialog-{width}")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(part(page, "command-stop")).to_be_focused()
 
 
 def test_theme_of_the_address_wins(site: Site, open_page: OpenPage) -> None:

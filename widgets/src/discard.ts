@@ -20,7 +20,8 @@ export function discardedByStop(task: Task | undefined, progress: Progress): Dis
   const inPlace = progress.units.filter(({ state }) => state === "completed");
   const open = progress.units.filter(({ state }) => state !== "completed");
   const rows = open.reduce((sum, unit) => sum + unit.rows_committed, 0);
-  const tables = plural(progress.total_tables - progress.completed_tables, "table");
+  const left = progress.total_tables - progress.completed_tables;
+  const tables = plural(left, "table");
   if (task?.spec?.direct) {
     return {
       lost: `${tables} will not be finished. The rows of this run that were appended already (${count(rows)}) stay in the target, and the next start must be a fresh one.`,
@@ -32,7 +33,7 @@ export function discardedByStop(task: Task | undefined, progress: Progress): Dis
   }
   const copied = rows > 0 ? `${plural(rows, "row")} copied so far and ` : "";
   return {
-    lost: `Discards ${copied}the checkpoints of ${tables}. Those target tables are as they were before this run.`,
+    lost: `Discards ${copied}the checkpoints of ${tables}. ${left === 1 ? "That target table is as it was" : "Those target tables are as they were"} before this run.`,
     kept: keptTables(
       inPlace.map(({ target_table }) => target_table),
       progress,

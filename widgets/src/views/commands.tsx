@@ -52,25 +52,27 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
   // Start and Pause take turns in one place, and so keep the focus.
   const first = canStart ? start : canPause ? pause : null;
   return (
-    <div ref={group} class="sm-commands" role="group" aria-label="Control">
-      {first && <Button {...first} />}
-      {canStart && canPause && <Button {...pause} />}
-      {canStart && resumes && !compact && progress.kind !== "loop" && (
-        <Button
-          name="fresh"
-          busy={busy}
-          label="Start fresh…"
-          onPress={() => !busy && setQuestion("fresh")}
-        />
-      )}
-      {(canStop || stopping) && (
-        <Button
-          name="stop"
-          busy={stopping || starting}
-          label={stopping ? "Stopping…" : "Stop…"}
-          onPress={() => !stopping && !starting && setQuestion("stop")}
-        />
-      )}
+    <>
+      <div ref={group} class="sm-commands" role="group" aria-label="Control">
+        {first && <Button {...first} />}
+        {canStart && canPause && <Button {...pause} />}
+        {canStart && resumes && !compact && progress.kind !== "loop" && (
+          <Button
+            name="fresh"
+            busy={busy}
+            label="Start fresh…"
+            onPress={() => !busy && setQuestion("fresh")}
+          />
+        )}
+        {(canStop || stopping) && (
+          <Button
+            name="stop"
+            busy={stopping || starting}
+            label={stopping ? "Stopping…" : "Stop…"}
+            onPress={() => !stopping && !starting && setQuestion("stop")}
+          />
+        )}
+      </div>
       {question === "stop" && (
         <Dialog
           title={`Stop ${progress.name}?`}
@@ -97,7 +99,7 @@ export function Commands({ monitor, task, progress, pressed, compact }: Commands
           <Consequences {...discardedByFresh(progress)} />
         </Dialog>
       )}
-    </div>
+    </>
   );
 }
 
