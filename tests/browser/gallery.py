@@ -20,6 +20,7 @@ from tests.simulated import SimulatedRun
 FLIGHTS = ("airlines", "airports", "planes", "weather", "flights")
 ROWS = (16, 1_458, 3_322, 26_115, 336_776)
 MANY = 200
+SPEEDS = tuple(30_000.0 + 200 * step + 4_000 * (step % 5) for step in range(56))
 LOOP_DONE = {"rows_total": 5_000, "rows_committed": 1_200}
 ODD_LINES = (
     '<img src=x onerror="document.title = \'owned\'"><script>document.title = "owned"</script>',
@@ -87,7 +88,7 @@ def running(store: Store) -> SimulatedRun:
         consistency="consistent per chunk",
     )
     with store.write() as connection:
-        for step in range(56):
+        for step in range(len(SPEEDS)):
             samples.add_sample(
                 connection,
                 run.run_id,
@@ -95,7 +96,7 @@ def running(store: Store) -> SimulatedRun:
                 rows_committed=3_800 * step,
                 bytes_committed=60_000 * step,
                 overall_progress=step + 1.0,
-                speed=30_000.0 + 200 * step + 4_000 * (step % 5),
+                speed=SPEEDS[step],
                 speed_bytes=None,
             )
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-control")]
 
 FLIGHTS = 2_000
 MANY = 40
+RELOAD_SECONDS = (
+    2.0  # until state, rows and log stand there again; half a second where nothing else runs
+)
 TABLES = ["empty", "carriers", "flights"]
 
 
@@ -221,7 +225,7 @@ def test_pause_closes_the_log_stream_and_shows_the_last_line(
     site.finish("other")
 
 
-def test_reload_shows_the_same_within_a_second(copies: Copies, open_page: OpenPage) -> None:
+def test_reload_shows_the_same_within_two_seconds(copies: Copies, open_page: OpenPage) -> None:
     site = copies.site
     page = open_page(site, "task=many")
     press(page, "start")
@@ -232,11 +236,15 @@ def test_reload_shows_the_same_within_a_second(copies: Copies, open_page: OpenPa
             f"{tables} tables are copied",
         )
         rows, line = number(part(page, "rows").inner_text()), log_lines(page)[-1]
+        began = time.monotonic()
         page.reload(wait_until="commit")
-        expect(part(page, "rows")).to_be_visible(timeout=1_000)
+        expect(part(page, "rows")).to_be_visible()
         assert number(part(page, "rows").inner_text()) >= rows
-        expect_state(page, "running", seconds=1)
-        expect(part(page, f"log-{line}")).to_be_visible(timeout=1_000)
+        expect_state(page, "running")
+        expect(part(page, f"log-{line}")).to_be_visible()
+        seconds = time.monotonic() - began
+        print(f"reload: all shown again after {seconds:.2f} s")
+        assert seconds < RELOAD_SECONDS
     expect_state(page, "completed", seconds=40)
     last = site.logs("many")[-1]["seq"]
     assert last > MANY

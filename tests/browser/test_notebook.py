@@ -174,6 +174,58 @@ def test_a_restarted_kernel_shows_the_same_state(notebook: OpenNotebook, name: s
     until(lambda: rows(opened.widget()) == committed, "the same rows")
 
 
+def test_a_restarted_kernel_leaves_the_widget_live(
+    notebook: OpenNotebook, site: Site, name: str
+) -> None:
+    """The one that stands there: nobody runs its cell again."""
+    opened = notebook(f"{CONNECT}task = sm.task('{name}').start()\ntask.monitor()")
+    opened.run_all()
+    widget = opened.widget()
+    shows(widget, "running", 30)
+    current = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    opened.page.evaluate(f"{current}.restart()")
+    opened.wait_for_kernel()
+    before = rows(widget)
+    until(lambda: rows(widget) > before, "rows go on")
+    expect(widget.get_by_test_id("fed-by")).to_contain_text("Live from the server")
+    expect(widget.get_by_test_id("stale")).to_have_count(0)
+    for command, state in (("pause", "paused"), ("start", "running"), ("stop", "stopped")):
+        press(widget, command)
+        shows(widget, state, 15)
+        assert site.progress(name)["state"] == state
+
+
+def test_the_frame_of_a_panel_is_as_high_as_what_it_shows(
+    notebook: OpenNotebook, name: str
+) -> None:
+    opened = notebook(f"{CONNECT}sm.task('{name}')")
+    page, panel = opened.page, opened.panel()
+    page.set_viewport_size({"width": 1_100, "height": 900})  # a frame of about 650 px
+    opened.run_all()
+    shows(panel, "idle", 30)
+    frame = page.locator("iframe[data-syncmon]")
+
+    def fits() -> bool:
+        box = frame.bounding_box()
+        content = panel.evaluate(
+            "it => [it.getBoundingClientRect().height, document.documentElement.scrollHeight]"
+        )
+        return box is not None and content == [box["height"], box["height"]]
+
+    heights = []
+    for fold in (None, "tables", "log", "tables", "log"):
+        if fold:
+            panel.get_by_test_id(f"fold-{fold}").click()
+        until(fits, f"the frame's height after {fold}", seconds=10)
+        box = frame.bounding_box()
+        assert box is not None
+        heights.append(box["height"])
+    closed, tables, both, log, again = heights
+    assert again == closed
+    assert closed < tables < both
+    assert closed < log < both
+
+
 def test_ten_monitors_share_one_stream_and_cleared_cells_leave_none(
     notebook: OpenNotebook, site: Site, name: str
 ) -> None:

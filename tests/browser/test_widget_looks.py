@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -130,6 +132,56 @@ def test_keyboard_reaches_and_works_everything(notebook: Notebook) -> None:
     widget.get_by_test_id("command-pause").focus()
     page.keyboard.press("Enter")
     expect(widget.locator(".sm-panel-head .sm-state")).to_have_attribute("data-state", "pausing")
+
+
+def test_estimate_and_speed_curve_are_those_of_the_run(notebook: Notebook) -> None:
+    widget = notebook.widget()
+    choose(widget, "nightly")
+    eta = widget.get_by_test_id("eta")
+    expect(eta).to_have_text("2–4 min left")
+    words = "between 2 min 10 s and 3 min 50 s, most likely 3 min 00 s"
+    expect(eta).to_have_attribute("title", words)
+    expect(widget.get_by_test_id("speed")).to_have_text("41.2 k rows/s")
+    chart = widget.get_by_test_id("chart-speed")
+    last, most = (
+        f"{speed / 1_000:.1f} k rows/s" for speed in (gallery.SPEEDS[-1], max(gallery.SPEEDS))
+    )
+    expect(chart.locator("figcaption")).to_have_text(f"Speed{last}")
+    label = re.compile(f"^Speed, .*: now {re.escape(last)}, at most {re.escape(most)}$")
+    expect(chart.locator("svg")).to_have_attribute("aria-label", label)
+    heights = heights_of_curve(chart)[: len(gallery.SPEEDS)]
+    scale = max(heights) / max(gallery.SPEEDS)
+    assert heights == pytest.approx([speed * scale for speed in gallery.SPEEDS], abs=0.2)
+
+
+def heights_of_curve(chart: Locator) -> list[float]:
+    """How high the points of a chart's curve are above its axis, from left to right."""
+    path = chart.locator(".sm-curve").first.get_attribute("d") or ""
+    points = [tuple(map(float, point.split(" "))) for point in re.split("[ML]", path) if point]
+    across = [x for x, _ in points]
+    assert across == sorted(across)
+    bottom = float(chart.locator(".sm-axis").get_attribute("y1") or "nan") - 0.5
+    return [bottom - y for _, y in points]
+
+
+def test_a_stall_says_since_when_and_what_is_waited_for(notebook: Notebook, site: Site) -> None:
+    widget = notebook.widget()
+    choose(widget, "stalled")
+    progress = site.progress("stalled")
+    since = datetime.fromisoformat(progress["updated_at"]) - timedelta(
+        seconds=progress["stalled_seconds"]
+    )
+    clock = f"{since.astimezone():%H:%M:%S}"
+    stall = widget.get_by_test_id("stall")
+    expect(stall.locator(".sm-notice-text")).to_have_text(
+        f"Stalled since {clock}, waiting for warehouse: a lock on orders"
+    )
+    expect(stall).to_have_attribute("title", "the next commit is 1 min 02 s overdue")
+    for figure in ("eta", "speed"):
+        expect(widget.get_by_test_id(figure)).to_have_count(0)
+    # The curve has no speed of now.
+    expect(widget.get_by_test_id("chart-speed").locator("figcaption")).to_have_text("Speed")
+    expect(widget.get_by_test_id("task-stalled")).to_contain_text("Stalled")
 
 
 def test_text_of_the_log_is_text_and_tables_are_drawn_as_seen(notebook: Notebook) -> None:
