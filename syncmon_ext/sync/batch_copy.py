@@ -25,6 +25,7 @@ from syncmon_ext.sync import (
     names,
     preparing,
     rejects,
+    rewriting,
     staging,
     swap_postgresql,
     swap_sqlite,
@@ -112,7 +113,9 @@ def _together(
         if isinstance(session, PostgresSession):
             swap_postgresql.set_patience(session, LOCK_SECONDS)
         fence.compare(session, own, units)  # an older owner learns it before it looks around
-        placed = _placed(batch, _landed(batch, units))
+        landed = _landed(batch, units)
+        rewriting.check(batch.way.reader, landed)
+        placed = _placed(batch, landed)
         fault_point("batch.placed")
         if placed:
             _record(batch, placed, snapshot)

@@ -10,7 +10,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
-from syncmon_ext.sync import checkpoint, digest, fence, names
+from syncmon_ext.sync import checkpoint, digest, fence, names, rewriting
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -44,7 +44,7 @@ def copied(
             def attempt(part: Chunk) -> Part:
                 with ROUTES[unit.route](source, session, snapshot) as way:
                     try:
-                        return attempted(way, unit, part, names.landing(own, unit))
+                        return _read(way, unit, part, names.landing(own, unit))
                     except BadRow as error:
                         reader = way.reader
                         if not isinstance(reader, PostgresSession) or not reader.end_copy():
@@ -58,7 +58,7 @@ def copied(
             with ROUTES[unit.route](source, session, snapshot) as way:
                 return _copy(
                     session,
-                    lambda part: attempted(way, unit, part, names.landing(own, unit)),
+                    lambda part: _read(way, unit, part, names.landing(own, unit)),
                     own,
                     unit,
                     chunk,
@@ -68,6 +68,12 @@ def copied(
     except CopyFailed as error:
         place = f"table {shown(unit.source_schema, unit.source_table)}, chunk {bounds(chunk)}"
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
+
+
+def _read(way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:
+    found = attempted(way, unit, part, table)
+    rewriting.check(way.reader, [unit])
+    return found
 
 
 def attempted(way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:

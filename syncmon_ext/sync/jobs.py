@@ -25,6 +25,7 @@ from syncmon_ext.sync import (
     engine_url,
     preparing,
     replaying,
+    rewriting,
     wording,
 )
 from syncmon_ext.sync import plan as plans
@@ -105,7 +106,9 @@ def walk(
     end has ``high`` as its own."""
     fault_point("walk.begin")
     with preparing.reading(source, snapshot) as session:
-        return chunks.following(session, unit, low, high, sizes)
+        found = chunks.following(session, unit, low, high, sizes)
+        rewriting.check(session, [unit])
+        return found
 
 
 def copy(

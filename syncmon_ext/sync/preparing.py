@@ -21,6 +21,7 @@ from syncmon_ext.sync import (
     names,
     ranges,
     rejects,
+    rewriting,
     staging,
     transfer,
     unit_row,
@@ -74,6 +75,9 @@ def prepare(
             _begin(session, own, unit, row)
         unit = msgspec.structs.replace(unit, window=row.window)
         done = checkpoint.committed(session, own, unit.unit_id)
+        total = row.rows_swapped if row.swapped else _total(origin, unit, row.upper)
+        if not row.swapped:
+            rewriting.check(origin, [unit])
         return UnitMark(
             unit_id=unit.unit_id,
             upper=row.upper,
@@ -81,7 +85,7 @@ def prepare(
             chunks_committed=len(done),
             swapped=row.swapped,
             rows_swapped=row.rows_swapped,
-            rows_total=row.rows_swapped if row.swapped else _total(origin, unit, row.upper),
+            rows_total=total,
             restarted=restarted,
             window=row.window,
             warnings=warnings,

@@ -1,0 +1,48 @@
+"""Whether a table of PostgreSQL is still the one that a snapshot shows.
+
+TRUNCATE, and each ALTER that rewrites a table, are not seen by older snapshots as what they are: to them the
+table is empty from then on. CLUSTER and VACUUM FULL give its rows other places. All of them give the table
+another file, and so tell themselves: the snapshot has the old one, the server's caches the present one.
+pg_dump locks its tables against them instead; for the hours of a copy that would hold up everybody who waits
+behind such a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from syncmon_ext.model.errors import SnapshotLost
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import AnySession
+
+# The tables with those that inherit from them, partitions too, as the snapshot has them.
+_REWRITTEN: Final = """
+WITH RECURSIVE parts (id, whose) AS (
+    SELECT c.oid, wanted.name
+    FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
+    JOIN pg_namespace n ON n.nspname = wanted.schema
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
+    UNION SELECT i.inhrelid, p.whose FROM pg_inherits i JOIN parts p ON i.inhparent = p.id
+)
+SELECT p.whose FROM parts p JOIN pg_class c ON c.oid = p.id
+WHERE c.relkind IN ('r', 'm') AND c.relfilenode <> 0
+  AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
+LIMIT 1
+"""
+
+
+def check(session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Raise SnapshotLost where a table was emptied, rewritten or dropped since the snapshot was taken.
+
+    To be asked in the transaction that has read the tables, which keeps them as they are from then on.
+    """
+    if not isinstance(session, PostgresSession):
+        return
+    names = [unit.source_schema for unit in units], [unit.source_table for unit in units]
+    for (table,) in session.execute(_REWRITTEN, names):
+        raise SnapshotLost(
+            f"{session.name}: {table} was emptied, rewritten or dropped while it was read",
+            hint="start the task again: it goes on with a new snapshot",
+        )
