@@ -53,6 +53,10 @@ def planned(
             )
         elif into.generated is None:
             plans.append(_existing(session.dialect, column, into, target_dialect))
+        elif column.generated is None:
+            warnings.append(
+                f"column {column.name} is not copied: the target computes its own ({into.generated})"
+            )
     if target is not None:
         covered = {plan.name.lower() for plan in plans}
         errors.extend(

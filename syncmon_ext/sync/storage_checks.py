@@ -21,7 +21,9 @@ SHOWN: Final = 80  # characters of a value in a message
 _EXACT: Final = 2**53  # integers up to here are doubles too
 _DAY: Final = "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2])
 _DATE: Final = r"\d{4,7}-\d\d-\d\d"
-_TIME: Final = _DATE + r"[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"
+_TIME: Final = _DATE + r"[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
+# As PostgreSQL writes a number; what it would read besides comes back as another text.
+_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?|NaN|-?Infinity")
 _ENDLESS: Final = r"|-?infinity"
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     types.DATE: re.compile(_DATE + "( BC)?" + _ENDLESS),
@@ -54,7 +56,7 @@ class Checks:
         self._forms = {
             number: column.check
             for number, column in enumerate(unit.copied)
-            if column.check in _FORMS or column.check.startswith("numeric:")
+            if column.check in _FORMS or column.check.startswith(("numeric:", types.NUMBER))
         }
         session.raw.create_function("_syncmon_bad", -1, self._bad)
         session.raw.create_function("_syncmon_form", -1, self._formed)
@@ -72,6 +74,9 @@ class Checks:
             return name
         if number in self._forms:
             form = f"_syncmon_form({number}, {name}{self._keys})"
+            if rule == types.NUMBER:
+                plain = f"typeof({name}) = 'integer' OR (typeof({name}) = 'real' AND {name} <> 0)"
+                return f"CASE WHEN {plain} THEN {name} ELSE {form} END"
             if rule != types.DATE:
                 return form
             plain = f"typeof({name}) = 'text' AND {name} GLOB '{_DAY}'"
@@ -82,7 +87,6 @@ class Checks:
             types.REAL: f"typeof({name}) = 'real' OR (typeof({name}) = 'integer' "
             f"AND {name} BETWEEN -{_EXACT} AND {_EXACT})",
             types.BOOLEAN: f"typeof({name}) = 'integer' AND {name} IN (0, 1)",
-            types.NUMBER: f"typeof({name}) IN ('integer', 'real', 'text')",
         }.get(rule)
         if test is None:
             kind, _, size = rule.partition(":")
@@ -94,8 +98,11 @@ class Checks:
         rule = self._forms[number]
         if value is None:
             return None
-        if rule.startswith("numeric:"):
-            if _fits(value, int(rule.partition(":")[2])):
+        if rule == types.NUMBER:
+            if _is_number(value):
+                return value
+        elif rule.startswith("numeric:"):
+            if _is_number(value) and _fits(value, int(rule.partition(":")[2])):
                 return value
         elif isinstance(value, str) and _FORMS[rule].fullmatch(value):
             return value
@@ -148,9 +155,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value) is not None
+    return isinstance(value, int) or (isinstance(value, float) and repr(value) != "-0.0")
+
+
 def _fits(value: Any, scale: int) -> bool:
     if isinstance(value, int):
-        return True
+        return scale >= 0 or value % 10**-scale == 0
     try:
         number = Decimal(repr(value) if isinstance(value, float) else value)
     except (ArithmeticError, TypeError, ValueError):

@@ -114,7 +114,7 @@ def _put(
     session: AnySession, own: Ownership, units: Sequence[UnitPlan], rows: dict[str, int]
 ) -> dict[str, list[str]]:
     """Old rows go from the tables that point to others first; new ones come the other way."""
-    moved = [unit for unit in units if _is_moved(session, unit)]
+    moved = [unit for unit in units if _is_moved(session, own, unit)]
     taken_off: list[tuple[str, str, str]] = []
     if isinstance(session, PostgresSession) and len(moved) > 1:
         taken_off = swap_postgresql.take_off_circle(session, moved)
@@ -122,7 +122,7 @@ def _put(
         if isinstance(session, PostgresSession):
             swap_postgresql.lock(session, unit)
         if unit.mode is Mode.REPLACE:
-            session.change(f"DELETE FROM {relation(unit.target_schema, unit.target_table)}")
+            _empty(session, unit)
     warnings: dict[str, list[str]] = {}
     for unit in units:
         if unit in moved:
@@ -141,9 +141,25 @@ def _put(
     return warnings
 
 
-def _is_moved(session: AnySession, unit: UnitPlan) -> bool:
-    if unit.swap == "rename" and isinstance(session, PostgresSession):
-        return swap_postgresql.hangs(session, unit)
+def _empty(session: AnySession, unit: UnitPlan) -> None:
+    """Take the old rows out; triggers, rules and policies of the target may hold some back."""
+    table = relation(unit.target_schema, unit.target_table)
+    if isinstance(session, PostgresSession):
+        session.change("SET LOCAL row_security = off")  # a policy that hides rows is an error then
+    session.change(f"DELETE FROM {table}")
+    if session.execute(f"SELECT 1 FROM {table} LIMIT 1"):
+        raise CopyFailed(
+            f"table {shown(unit.target_schema, unit.target_table)}: rows stay in it after a DELETE of all",
+            hint="a trigger or a rule of the target holds them back: take it off, or use mode = append; "
+            "the table is as it was",
+        )
+
+
+def _is_moved(session: AnySession, own: Ownership, unit: UnitPlan) -> bool:
+    if unit.swap == "rename":
+        if isinstance(session, PostgresSession):
+            return swap_postgresql.loses(session, own, unit)
+        return swap_sqlite.loses(session, own, unit)
     return unit.swap in ("move", "merge")
 
 

@@ -35,12 +35,29 @@ def lock_alone(session: PostgresSession, unit: UnitPlan, *, wait: bool = True) -
     session.change(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE{'' if wait else ' NOWAIT'}")
 
 
-def hangs(session: PostgresSession, unit: UnitPlan) -> bool:
-    """True where something hangs on the target by now that a rename would lose."""
+# What the landing table took over from the target when it was made.
+_DEFINED: Final = """
+SELECT ARRAY(SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text
+                 || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+             WHERE a.attrelid = t.id AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1),
+       ARRAY(SELECT c.conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c
+             WHERE c.conrelid = t.id AND c.contype = 'c' ORDER BY 1)
+FROM (SELECT %s::regclass AS id) AS t
+"""
+
+
+def loses(session: PostgresSession, own: Ownership, unit: UnitPlan) -> bool:
+    """True where a rename would lose something by now: what hangs on the target, or was added to it."""
     shape = reflect(session, unit.target_schema, unit.target_table)
     if shape is None:
         raise CopyFailed(f"target table {unit.target_table} is gone", hint="start the task fresh")
-    return bool(shape.dependents)
+    stage = names.staging(own, unit)
+    target, landed = (
+        session.execute(_DEFINED, (relation(unit.target_schema, table),))
+        for table in (unit.target_table, stage)
+    )
+    return bool(shape.dependents) or target != landed
 
 
 def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:

@@ -8,6 +8,14 @@ from syncmon_ext.sync import names, staging
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident
+from syncmon_ext.sync.sqlite_sql import renamed_table
+
+
+def loses(session: SqliteSession, own: Ownership, unit: UnitPlan) -> bool:
+    """True where the target was altered since the staging table was made like it."""
+    stage = names.staging(own, unit)
+    wanted = renamed_table(staging.own_statement(session, unit.target_table), stage)
+    return wanted != renamed_table(staging.own_statement(session, stage), stage)
 
 
 def rename(session: SqliteSession, own: Ownership, unit: UnitPlan) -> None:

@@ -178,7 +178,14 @@ def sqlite_to_sqlite(column: ColumnShape, target: ColumnShape) -> Mapping:
 def postgresql_to_postgresql(column: ColumnShape, target: ColumnShape) -> Mapping:
     """A column of PostgreSQL into an existing column of PostgreSQL."""
     if column.type == target.type:
-        return Mapping(type=target.type)
+        if column.definition == target.definition:
+            return Mapping(type=target.type)
+        return Mapping(
+            type=target.type,
+            lossy=True,
+            reason=f"{column.type} is {column.definition} in the source and {target.definition} in the "
+            "target: PostgreSQL may round, cut or refuse a value",
+        )
     size, room = modifier(column.type), modifier(target.type)
     a, b = column.base, target.base
     widened = (
@@ -189,7 +196,7 @@ def postgresql_to_postgresql(column: ColumnShape, target: ColumnShape) -> Mappin
             a == b == "character varying" and size is not None and room is not None and size <= room
         )
         or (a == b == "numeric" and _holds(size, room))
-        or (a == b and room is None and not target.type.endswith("[]") and b != "character")
+        or (a == b == target.type and not target.type.endswith("[]") and b != "character")
     )
     if widened:
         return Mapping(type=target.type, reason=f"{column.type} fits into {target.type}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
 from syncmon_ext.sync.reflect.tables import where_to_look
+
+FILLED: Final = ("table", "parent table", "partitioned")  # kinds of tables that rows can go to
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,12 @@ def planned(
     errors += column_errors
     warnings += column_warnings
     errors += filters.problems(table.where, [column.name for column in shape.columns])
+    errors += [
+        f"where.{column.name}: {column.type} has operators of its own, which are not searched for; filter "
+        "by another column, or copy a view"
+        for column in shape.columns
+        if column.name in table.where and column.has_own_operators
+    ]
     key = keys.choose(shape, session.dialect, table.key)
     if spec.consistency is Consistency.CHUNK and key.method == "ctid":
         key = keys.without_snapshot(shape)
@@ -203,7 +212,7 @@ def _place_errors(place: Place) -> list[str]:
         )
     if place.table.lower().startswith(("_syncmon", "sqlite_")):
         errors.append(f"{place.table} is a name that is reserved; set target")
-    if place.shape is not None and place.shape.kind not in ("table", "partitioned"):
+    if place.shape is not None and place.shape.kind not in FILLED:
         errors.append(f"target {place.table} is a {place.shape.kind}, not a table; set target")
     return errors
 
@@ -237,7 +246,8 @@ def _swap(
     harmed = [
         f"{i.table} ({i.on_delete})"
         for i in shape.inbound
-        if i.table != shape.name and i.on_delete in ("CASCADE", "SET NULL", "SET DEFAULT")
+        if (i.schema, i.table) != (shape.schema, shape.name)
+        and i.on_delete in ("CASCADE", "SET NULL", "SET DEFAULT")
     ]
     if place.dialect == "postgresql" and harmed:
         errors.append(

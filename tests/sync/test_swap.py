@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.sync.databases import sessions
 from tests.sync.copying import Copy, errors, owner
 from tests.sync.databases import Maker
 
@@ -120,3 +122,69 @@ def test_partitioned_tables_are_read_and_filled(database: Maker) -> None:
     Copy(source, target, tables=["t"]).run(30)
     assert target.query("SELECT * FROM t ORDER BY id") == [(n, "new") for n in range(100)]
     assert target.query("SELECT count(*) FROM t1") == [(50,)]
+
+
+def test_cascade_of_a_table_of_the_same_name_is_refused_too(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY)")
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "CREATE SCHEMA archive",
+        "CREATE TABLE archive.t (up int REFERENCES public.t (id) ON DELETE CASCADE)",
+    )
+    assert "t (CASCADE)" in errors(Copy(source, target, tables=["t"]))[0]
+
+
+HOLDS_BACK = {
+    "trigger": (
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER keep BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION keep()",
+    ),
+    "rule": ("CREATE RULE keep AS ON DELETE TO t DO INSTEAD NOTHING",),
+}
+
+
+@pytest.mark.parametrize("made", HOLDS_BACK.values(), ids=HOLDS_BACK)
+def test_rows_that_a_delete_leaves_there_fail_the_swap(
+    database: Maker, made: tuple[str, ...]
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int, v text)")
+    source.insert("t", [(1, "new")])
+    target.run("CREATE TABLE t (id int, v text)", "INSERT INTO t VALUES (7, 'old')", *made)
+    with pytest.raises(CopyFailed, match="rows stay in it after a DELETE"):
+        Copy(source, target, tables=["t"]).run()
+    assert target.query("SELECT * FROM t") == [(7, "old")]
+
+
+def test_column_and_check_added_meanwhile_survive(database: Maker) -> None:
+    for dialect in ("postgresql", "sqlite"):
+        source, target = database(dialect), database(dialect)
+        source.run("CREATE TABLE t (id int PRIMARY KEY, v text)")
+        source.insert("t", [(1, "new"), (2, "new")])
+        target.run("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (7, 'old')")
+        copy = Copy(source, target, tables=["t"])
+        (unit,) = copy.units
+        assert unit.swap == "rename"
+        with copy.claimed():
+            copy.copy_all(unit, 10)
+            target.run("ALTER TABLE t ADD COLUMN note text DEFAULT 'kept'")
+            copy.swap(unit)
+        sessions.close_all()
+        rows = target.query("SELECT id, v, note FROM t ORDER BY id")
+        assert rows == [(1, "new", "kept"), (2, "new", "kept")]
+
+
+def test_check_added_meanwhile_holds(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    source.insert("t", [(1, "longer than two")])
+    target.run("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    copy = Copy(source, target, tables=["t"])
+    (unit,) = copy.units
+    with copy.claimed():
+        copy.copy_all(unit, 10)
+        target.run("ALTER TABLE t ADD CONSTRAINT short CHECK (length(v) < 3)")
+        with pytest.raises(CopyFailed, match="short"):
+            copy.swap(unit)
+    sessions.close_all()

@@ -9,7 +9,7 @@ import pytest
 
 from syncmon_ext.model.errors import CopyFailed, LossyCopy
 from syncmon_ext.sync import storage_checks
-from tests.sync.copying import Copy, owner
+from tests.sync.copying import Copy, errors, owner
 from tests.sync.databases import Database, Maker
 
 # One column per type, with the forms that converters are known to damage; NULL is always added.
@@ -288,3 +288,59 @@ def test_large_values_pass(database: Maker) -> None:
     Copy(source, target, tables=["t"]).run()
     Copy(target, third, tables=["t"]).run()
     assert third.query("SELECT * FROM t ORDER BY id") == rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("numeric(5,-2)", 12_345),
+        ("numeric", "007"),
+        ("numeric", "1e2"),
+        ("numeric", " 12 "),
+        ("numeric(6,2)", "01.5"),
+        ("numeric", -0.0),
+        ("numeric(6,2)", -0.0),
+        ("timestamp", "2016-12-31 23:59:60"),
+        ("timestamptz", "2016-12-31 24:00:00+00"),
+    ],
+)
+def test_sqlite_value_that_postgresql_would_write_otherwise_stops_the_copy(
+    database: Maker, kind: str, value: Any
+) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+    source.insert("t", [(1, value)])
+    target.run(f"CREATE TABLE t (id bigint PRIMARY KEY, v {kind})")
+    copy = Copy(source, target, tables=["t"], allow_lossy=["v"])
+    with copy.claimed(), pytest.raises(CopyFailed, match="column v"):
+        copy.copy_all(copy.units[0], 500)
+
+
+@pytest.mark.parametrize(
+    ("source_type", "target_type", "made"),
+    [
+        ("interval", "interval year", ""),
+        ("price", "price", "CREATE DOMAIN price AS {}"),
+        ("pair", "pair", "CREATE TYPE pair AS (a {}, b int)"),
+    ],
+)
+def test_type_that_holds_less_is_lossy(
+    database: Maker, source_type: str, target_type: str, made: str
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for db, kind, inner in (
+        (source, source_type, "numeric"),
+        (target, target_type, "numeric(9,1)"),
+    ):
+        if made:
+            db.run(made.format(inner))
+        db.run(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
+    assert "column v would not survive" in errors(Copy(source, target, tables=["t"]))[0]
+
+
+def test_column_that_the_target_computes_is_said_to_be_left_out(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, total int)")
+    target.run("CREATE TABLE t (id int PRIMARY KEY, total int GENERATED ALWAYS AS (id * 2) STORED)")
+    (unit,) = Copy(source, target, tables=["t"]).units
+    assert any("total is not copied" in warning for warning in unit.warnings)

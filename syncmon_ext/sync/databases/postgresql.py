@@ -40,6 +40,8 @@ SETTINGS: Final = {
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "bytea_output": "hex",
+    "array_nulls": "on",
+    "lc_monetary": "C",
     "extra_float_digits": "3",
     "standard_conforming_strings": "on",
     "xmloption": "content",

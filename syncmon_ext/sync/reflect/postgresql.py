@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.reflect.shape import (
     ColumnShape,
@@ -17,12 +19,14 @@ from syncmon_ext.sync.reflect.shape import (
 )
 
 _KINDS: Final = {"r": "table", "p": "partitioned", "v": "view", "m": "view", "f": "foreign"}
+PARENT: Final = "parent table"  # of others that inherit from it: their rows are read with its own
 BATCH_TABLES: Final = 2_000  # of one round of catalog queries
 _RULES: Final = {"a": "", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _TABLES: Final = """
 SELECT n.nspname, c.relname, c.oid::bigint, c.relkind, c.reltuples::float8,
        CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) ELSE 0 END,
-       c.relpages, current_setting('block_size')::int
+       c.relpages, current_setting('block_size')::int,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
@@ -46,7 +50,14 @@ SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), form
            SELECT 1 FROM pg_depend p JOIN pg_class s ON s.oid = p.objid AND s.relkind = 'S'
            WHERE p.refclassid = 'pg_class'::regclass AND p.refobjid = a.attrelid
              AND p.refobjsubid = a.attnum AND p.deptype IN ('a', 'i')),
-       a.attgenerated, t.typtype, et.typtype, coalesce(et.oid, t.oid)::bigint >= 16384
+       a.attgenerated, t.typtype, et.typtype, coalesce(et.oid, t.oid)::bigint >= 16384,
+       CASE coalesce(et.typtype, t.typtype)
+       WHEN 'd' THEN format_type(coalesce(et.typbasetype, t.typbasetype),
+                                 coalesce(et.typtypmod, t.typtypmod))
+       WHEN 'c' THEN (SELECT string_agg(f.attname || ' ' || format_type(f.atttypid, f.atttypmod), ', '
+                                        ORDER BY f.attnum)
+                      FROM pg_attribute f WHERE f.attrelid = coalesce(et.typrelid, t.typrelid)
+                      AND f.attnum > 0 AND NOT f.attisdropped) END
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type et ON et.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -60,7 +71,9 @@ SELECT i.indrelid::bigint, c.relname, i.indisunique, i.indisprimary,
        ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(n, o)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o),
        (SELECT bool_and(a.attnotnull AND i.indoption[k.o - 1] = 0
-                        AND i.indcollation[k.o - 1] = a.attcollation AND oc.opcdefault)
+                        AND i.indcollation[k.o - 1] = a.attcollation AND oc.opcdefault
+                        -- others' operators are not found: pg_catalog alone is searched
+                        AND oc.opcnamespace = 'pg_catalog'::regnamespace)
         FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(n, o)
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
         JOIN pg_opclass oc ON oc.oid = i.indclass[k.o - 1]),
@@ -160,12 +173,14 @@ def _batch(
         for statement in (_COLUMNS, _INDEXES, _FOREIGN_KEYS, _INBOUND, _DEPENDENTS, _TRIGGERS)
     )
     shapes = {}
-    for schema, table, oid, kind, tuples, size, pages, block in tables:
+    for schema, table, oid, kind, tuples, size, pages, block, parent in tables:
         keys, made, lost = _indexed(indexes[oid])
+        if parent:  # what holds in it need not hold in the tables that inherit
+            keys = [msgspec.structs.replace(key, usable=False) for key in keys]
         shapes[schema, table] = TableShape(
             schema=schema,
             name=table,
-            kind=_KINDS[kind],
+            kind=PARENT if parent else _KINDS[kind],
             columns=[_column(*row) for row in columns[oid]],
             keys=keys,
             indexes=made,
@@ -188,7 +203,7 @@ def _batch(
             ],
             rows=_partitions_rows(session, oid)
             if kind == "p"
-            else _estimated_rows(kind, tuples, size, pages, block),
+            else _estimated_rows("" if parent else kind, tuples, size, pages, block),
             rows_is_estimate=True,
             width_bytes=widths.get((schema, table)),
             dependents=[row[0] for row in dependents[oid]],
@@ -219,6 +234,7 @@ def _column(
     typtype: str,
     element: str | None,
     user_defined: bool,
+    definition: str | None,
 ) -> ColumnShape:
     return ColumnShape(
         name=name,
@@ -231,6 +247,7 @@ def _column(
         generated=default if generated else None,
         kind=element or typtype,
         user_defined=user_defined,
+        definition=definition,
     )
 
 
@@ -245,7 +262,7 @@ def _partitions_rows(session: PostgresSession, oid: int) -> int | None:
 
 def _estimated_rows(kind: str, tuples: float, size: int, pages: int, block: int) -> int | None:
     """The planner's own estimate: what the statistics say, scaled to the size of today."""
-    if kind in ("v", "f"):
+    if kind not in ("r", "m"):
         return None
     if size == 0:
         return 0

@@ -84,7 +84,7 @@ def reading_kinds(unit: UnitPlan) -> tuple[bytes, bytes] | None:
     for column in unit.copied:
         rule, _, size = column.check.partition(":")
         kind = _LIMITED.get(rule) if size else _KINDS.get(rule)
-        if kind is None:
+        if kind is None or size.startswith("-"):  # of numeric(5,-2), whose integers are rounded
             return None
         kinds += kind
         limits.append(int(size or 0))
