@@ -231,6 +231,17 @@ def test_relay_says_why_it_knows_nothing(session: Session, monkeypatch: pytest.M
     assert Relay(session.backend).read([Wanted("one")]).error == "the store is away"
 
 
+def test_task_that_is_gone_keeps_no_news_of_others_back(session: Session) -> None:
+    tracked("one", 1)
+    until(session.tasks)
+    relay = Relay(session.backend)
+    news = relay.read([Wanted("gone"), Wanted("one")])
+    assert (set(news.progress), news.error) == ({"one"}, None)
+    alone = relay.read([Wanted("gone")]).error
+    assert alone is not None
+    assert "gone" in alone
+
+
 def test_a_log_is_read_on_from_where_it_was(session: Session) -> None:
     relay, wanted = Relay(session.backend), Wanted("long")
     with track("long", total=9) as loop:

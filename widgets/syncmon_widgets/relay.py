@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.model.errors import SyncmonError, TaskNotFound
 from syncmon_ext.model.log import LogEntry
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, State
@@ -106,8 +106,16 @@ class Relay:
             chosen = chosen & set(found)  # one that was removed is no error
         else:
             chosen = chosen | named
+        gone: SyncmonError | None = None
         for task_id in sorted(chosen):
-            found[task_id] = self._backend.progress(task_id)
+            try:
+                found[task_id] = self._backend.progress(task_id)
+            except SyncmonError as error:
+                if error.code != TaskNotFound.code:
+                    raise
+                gone = error
+        if gone is not None and not found:
+            raise gone
         return found
 
     def _tail(self, task_id: str, progress: Progress | None) -> tuple[LogEntry, ...]:
