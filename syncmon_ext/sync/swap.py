@@ -44,6 +44,8 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
         if row is not None and row.swapped:
             return []
         with session.transaction():
+            if isinstance(session, PostgresSession):
+                swap_postgresql.set_memory(session)
             staging.build_indexes(session, own, unit)
             fence.check(session, own, [unit])
             fault_point("index.before_commit")

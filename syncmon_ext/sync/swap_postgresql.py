@@ -16,11 +16,22 @@ from syncmon_ext.sync.quoting import columns, ident, relation
 from syncmon_ext.sync.reflect.tables import reflect
 
 LOCK_SECONDS: Final = 10  # everyone queues behind a swap that waits: it gives up and comes again
+# The keys of some four million rows are sorted in this; in the server's default of 64 MB they go to disk.
+INDEX_MEMORY: Final = "256MB"
 
 
 def set_patience(session: PostgresSession, seconds: int = LOCK_SECONDS) -> None:
     """Bound the wait for locks in this transaction."""
     session.change(f"SET LOCAL lock_timeout = '{seconds}s'")
+
+
+def set_memory(session: PostgresSession) -> None:
+    """Let this transaction's indexes be sorted in memory, unless somebody has set how much they may take."""
+    session.execute(
+        "SELECT set_config(name, %s, true) FROM pg_settings "
+        "WHERE name = 'maintenance_work_mem' AND source = 'default'",
+        (INDEX_MEMORY,),
+    )
 
 
 def lock(session: PostgresSession, unit: UnitPlan) -> None:

@@ -188,3 +188,24 @@ def test_check_added_meanwhile_holds(database: Maker) -> None:
         with pytest.raises(CopyFailed, match="short"):
             copy.swap(unit)
     sessions.close_all()
+
+
+@pytest.mark.parametrize(("own", "given"), [(None, "256MB"), ("7MB", "7MB")])
+def test_indexes_are_sorted_in_memory_unless_somebody_has_set_it(
+    database: Maker, own: str | None, given: str
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY)")
+    source.insert("t", [(1,), (2,)])
+    target.run(
+        "CREATE TABLE seen (tag text, memory text)",
+        "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO public.seen VALUES (tg_tag, current_setting('maintenance_work_mem')); END $$",
+        "CREATE EVENT TRIGGER note ON ddl_command_end WHEN TAG IN ('ALTER TABLE') "
+        "EXECUTE FUNCTION note()",
+    )
+    [(name,)] = target.query("SELECT current_database()")
+    if own is not None:
+        target.run(f"ALTER DATABASE \"{name}\" SET maintenance_work_mem = '{own}'")
+    Copy(source, target, tables=["t"]).run()
+    assert (given,) in target.query("SELECT memory FROM seen WHERE tag = 'ALTER TABLE'")
