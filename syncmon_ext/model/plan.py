@@ -33,7 +33,12 @@ class IndexPlan(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[str]
     unique: bool
     primary: bool = False
-    sql: str | None = None  # the source's own statement, where both sides speak one dialect
+    sql: str | None = (
+        None  # SQLite: the source's own statement, where it is the target's dialect too
+    )
+    # PostgreSQL, likewise: the constraint, or what stands behind the name of the index' table.
+    definition: str | None = None
+    constraint: bool = False
 
 
 class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +51,11 @@ class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
     references: list[str]
     on_delete: str = ""
     on_update: str = ""
+    emptied: list[str] = []  # the columns that ON DELETE SET NULL is for, where not for all
+    match: str = ""
+    deferrable: str = ""  # or when it is checked where nothing is said
     validate: bool = True  # False: rows that are there are not checked
+    enforced: bool = True  # False: nor are rows to come
 
 
 class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import msgspec
 
 from syncmon_ext.model.errors import CopyFailed
-from syncmon_ext.model.plan import ColumnPlan, UnitPlan
+from syncmon_ext.model.plan import ColumnPlan, IndexPlan, UnitPlan
 from syncmon_ext.sync import merging, names, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, ident, relation
+from syncmon_ext.sync.reflect.postgresql_indexes import CONSTRAINT, TEXT
 from syncmon_ext.sync.sqlite_sql import renamed_index, renamed_table
 
 
@@ -66,7 +67,7 @@ def create_in_place(session: AnySession, unit: UnitPlan, taken: names.Taken) -> 
         return
     parts = [_postgresql_column(column) for column in unit.columns]
     parts += [
-        f"CONSTRAINT {ident(names.index(taken, unit, index))} PRIMARY KEY ({columns(index.columns)})"
+        f"CONSTRAINT {ident(names.index(taken, unit, index))} {_constraint(index)}"
         for index in unit.indexes
         if index.primary
     ]
@@ -95,10 +96,12 @@ def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> 
     else:
         parts = [_postgresql_column(column) for column in unit.columns]
         if unit.direct:
-            parts += [
-                f"PRIMARY KEY ({columns(index.columns)})" for index in unit.indexes if index.primary
-            ]
+            parts += [_constraint(index) for index in unit.indexes if index.primary]
         session.change(f"CREATE TABLE {name} ({', '.join(parts)})")
+
+
+def _constraint(index: IndexPlan) -> str:
+    return index.definition or f"PRIMARY KEY ({columns(index.columns)})"
 
 
 def _postgresql_column(column: ColumnPlan) -> str:
@@ -187,57 +190,54 @@ def _build_postgresql(
     for index in unit.indexes:
         if index.primary and not with_key:
             continue
-        label, listed = ident(names.index(taken, unit, index)), columns(index.columns)
-        if index.primary:
-            session.change(f"ALTER TABLE {name} ADD CONSTRAINT {label} PRIMARY KEY ({listed})")
-        else:
-            unique = "UNIQUE " if index.unique else ""
-            session.change(f"CREATE {unique}INDEX {label} ON {name} ({listed})")
+        session.change(_made(index, ident(names.index(taken, unit, index)), name))
 
 
-def postgresql_indexes(
-    session: PostgresSession, schema: str | None, table: str
-) -> list[tuple[str, str | None, str]]:
-    """Name, constraint definition (or None) and CREATE statement of each index, oldest first."""
+def _made(index: IndexPlan, label: str, table: str) -> str:
+    if index.primary or index.constraint:
+        return f"ALTER TABLE {table} ADD CONSTRAINT {label} {_constraint(index)}"
+    unique = "UNIQUE " if index.unique else ""
+    return f"CREATE {unique}INDEX {label} ON {table} {index.definition or f'({columns(index.columns)})'}"
+
+
+def postgresql_indexes(session: PostgresSession, schema: str | None, table: str) -> list[IndexPlan]:
+    """The indexes of a table as they are made again, oldest first."""
     rows = session.execute(
-        "SELECT c.relname, pg_get_constraintdef(con.oid), pg_get_indexdef(i.indexrelid), "
-        "       format(' %%I ON %%I.%%I ', c.relname, n.nspname, t.relname) "
+        f"SELECT c.relname, i.indisunique, i.indisprimary, con.oid IS NOT NULL, "
+        f"       CASE WHEN con.oid IS NULL THEN {TEXT} ELSE {CONSTRAINT} END "
         "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
         "JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace "
         "LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid "
-        "     AND con.contype IN ('p', 'u') "
+        "     AND con.contype IN ('p', 'u', 'x') "
         "WHERE n.nspname = %s AND t.relname = %s ORDER BY i.indexrelid",
         (schema, table),
     )
-    return [(name, constraint, _split(text, place)) for name, constraint, text, place in rows]
-
-
-def _split(statement: str, place: str) -> str:
-    before, found, after = statement.partition(place)
-    if not found:
+    lost = [name for name, *_, definition in rows if definition is None]
+    if lost:
         raise CopyFailed(
-            "an index of the target cannot be made again", hint="report its definition"
+            f"index {lost[0]} of the target cannot be made again", hint="report its definition"
         )
-    return f"{before}\0{after}"
+    return [
+        IndexPlan(
+            name=name,
+            columns=[],
+            unique=unique,
+            primary=primary,
+            constraint=constraint,
+            definition=definition,
+        )
+        for name, unique, primary, constraint, definition in rows
+    ]
 
 
 def _rebuild_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> None:
     name = relation(unit.target_schema, table)
-    there = {row[0] for row in postgresql_indexes(session, unit.target_schema, table)}
-    for index, constraint, statement in postgresql_indexes(
-        session, unit.target_schema, unit.target_table
-    ):
-        provisional = names.provisional_index(table, index)
-        if provisional in there:
-            continue
-        with wording.renamed(provisional, index):
-            if constraint is not None:
-                session.change(
-                    f"ALTER TABLE {name} ADD CONSTRAINT {ident(provisional)} {constraint}"
-                )
-            else:
-                before, after = statement.split("\0")
-                session.change(f"{before} {ident(provisional)} ON {name} {after}")
+    there = {index.name for index in postgresql_indexes(session, unit.target_schema, table)}
+    for index in postgresql_indexes(session, unit.target_schema, unit.target_table):
+        provisional = names.provisional_index(table, index.name)
+        if provisional not in there:
+            with wording.renamed(provisional, index.name):
+                session.change(_made(index, ident(provisional), name))
 
 
 def build_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:

@@ -78,9 +78,9 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
     listed = staging.postgresql_indexes(session, unit.target_schema, unit.target_table)
     session.change(f"DROP TABLE {target}")
     session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
-    for name, _, _ in listed:
-        provisional = relation(unit.target_schema, names.provisional_index(stage, name))
-        session.change(f"ALTER INDEX {provisional} RENAME TO {ident(name)}")
+    for index in listed:
+        provisional = relation(unit.target_schema, names.provisional_index(stage, index.name))
+        session.change(f"ALTER INDEX {provisional} RENAME TO {ident(index.name)}")
 
 
 def take_off_circle(
@@ -144,11 +144,18 @@ def _foreign_key(unit: UnitPlan, key: ForeignKeyPlan) -> str:
     )
     if key.references:
         parts.append(f"({columns(key.references)})")
+    if key.match:
+        parts.append(f"MATCH {key.match}")
     if key.on_delete:
-        parts.append(f"ON DELETE {key.on_delete}")
+        emptied = f" ({columns(key.emptied)})" if key.emptied else ""
+        parts.append(f"ON DELETE {key.on_delete}{emptied}")
     if key.on_update:
         parts.append(f"ON UPDATE {key.on_update}")
-    if not key.validate:
+    if key.deferrable:
+        parts.append(f"DEFERRABLE {key.deferrable}")
+    if not key.enforced:
+        parts.append("NOT ENFORCED")
+    elif not key.validate:
         parts.append("NOT VALID")
     return " ".join(parts)
 
