@@ -23,6 +23,7 @@ class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
     default: str | None = None  # an SQL expression of the target, for a table that is made
     identity: bool = False  # the target numbers new rows; its sequence is set after the copy
     generated: str | None = None  # the target computes the column: it is made, not copied
+    virtual: bool = False  # it is computed when it is read
     check: str = ""  # the rule that each value must pass on its way, see sync.types
 
 
@@ -56,6 +57,15 @@ class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
     deferrable: str = ""  # or when it is checked where nothing is said
     validate: bool = True  # False: rows that are there are not checked
     enforced: bool = True  # False: nor are rows to come
+
+
+class NumberingPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A column whose new rows the source numbers, of a table that will hold the source's rows alone."""
+
+    column: str
+    clause: str = ""  # PostgreSQL: how a new table numbers it likewise
+    due: int | None = None  # the number that the source gives next
+    descends: bool = False
 
 
 class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +107,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     create_sql: str | None = None  # the source's own statement, where both sides speak one dialect
     indexes: list[IndexPlan] = []
     foreign_keys: list[ForeignKeyPlan] = []
+    numbering: list[NumberingPlan] = []
     swap: str
     swap_reason: str = ""
     where: dict[str, Any] = {}

@@ -23,6 +23,7 @@ from syncmon_ext.sync import (
     chunk_copy,
     fence,
     names,
+    numbering,
     preparing,
     rejects,
     rewriting,
@@ -217,8 +218,7 @@ def _land(batch: _Batch, unit: UnitPlan) -> Landed:
         raise CopyFailed(f"{landed.rows:,} rows are more than a chunk")
     if unit.swap == "create":
         staging.index_in_place(session, unit, batch.taken)
-        if isinstance(session, PostgresSession) and any(column.identity for column in unit.copied):
-            swap_postgresql.set_sequences(session, unit)
+        numbering.go_on(session, unit)
     else:
         staging.build_indexes(session, batch.own, unit)
     fault_point("batch.landed")
@@ -254,14 +254,14 @@ def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
     session = batch.target
     if isinstance(session, SqliteSession):
         swap_sqlite.rename(session, batch.own, unit)
+        numbering.go_on(session, unit)
         return
     if shape is None or shape.dependents:
         raise CopyFailed("something hangs on the table by now, or it is gone")
     # Who waits for a lock while it holds others may wait for ever.
     swap_postgresql.lock_alone(session, unit, wait=False)
     swap_postgresql.rename(session, batch.own, unit)
-    if any(column.identity for column in unit.copied):
-        swap_postgresql.set_sequences(session, unit)
+    numbering.go_on(session, unit)
 
 
 def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> None:

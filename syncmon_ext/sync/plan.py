@@ -17,6 +17,7 @@ from syncmon_ext.sync import (
     engine_url,
     missing_types,
     new_indexes,
+    numbering,
     overlap,
     unit_plan,
     watermark,
@@ -66,6 +67,7 @@ def _planned(
         if shape is not None:
             shapes[unit.unit_id] = shape
         places[unit.unit_id] = place
+    units = numbering.planned(source, units, shapes)
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
         units = new_indexes.checked(target, units, shapes)

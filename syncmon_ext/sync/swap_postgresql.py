@@ -1,5 +1,4 @@
-"""The swap in PostgreSQL: names, foreign keys and sequences."""
-# ruff: noqa: S608  # names are quoted by sync.quoting
+"""The swap in PostgreSQL: names and foreign keys."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Final
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ForeignKeyPlan, UnitPlan
-from syncmon_ext.sync import names, staging
+from syncmon_ext.sync import names, numbering, staging
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, ident, relation
@@ -71,6 +70,7 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
                 hint="start the task fresh",
             )
         session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
+        numbering.named_after(session, unit)
         return
     target = relation(unit.target_schema, unit.target_table)
     lock_alone(session, unit)
@@ -158,18 +158,3 @@ def _foreign_key(unit: UnitPlan, key: ForeignKeyPlan) -> str:
     elif not key.validate:
         parts.append("NOT VALID")
     return " ".join(parts)
-
-
-def set_sequences(session: PostgresSession, unit: UnitPlan) -> None:
-    """Let the sequences of the copied columns go on after the highest value that is there."""
-    table = relation(unit.target_schema, unit.target_table)
-    for column in unit.copied:
-        rows = session.execute("SELECT pg_get_serial_sequence(%s, %s)", (table, column.name))
-        sequence = rows[0][0]
-        if sequence is None:
-            continue
-        session.execute(
-            f"SELECT setval('{sequence.replace(chr(39), chr(39) * 2)}'::regclass, top) "
-            f"FROM (SELECT max({ident(column.name)})::bigint AS top FROM {table}) AS t, "
-            f"{sequence} AS s WHERE top IS NOT NULL AND top >= s.last_value AND top > 0"
-        )

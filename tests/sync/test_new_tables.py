@@ -98,6 +98,22 @@ def test_indexes_of_a_partitioned_table_are_made(database: Maker) -> None:
     }
 
 
+def test_generated_columns_stay_virtual_or_stored(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(
+        "CREATE TABLE t (id int PRIMARY KEY, seen int GENERATED ALWAYS AS (id * 2) VIRTUAL, "
+        "kept int GENERATED ALWAYS AS (id * 3) STORED)",
+        "INSERT INTO t VALUES (1)",
+    )
+    Copy(source, target, tables=["t"]).run()
+    kinds = (
+        "SELECT attname, attgenerated::text FROM pg_attribute WHERE attrelid = 't'::regclass "
+        "AND attgenerated <> '' ORDER BY 1"
+    )
+    assert target.query(kinds) == [("kept", "s"), ("seen", "v")]
+    assert target.query("SELECT id, seen, kept FROM t") == [(1, 2, 3)]
+
+
 def test_key_that_rows_are_merged_by_is_checked_at_once(database: Maker) -> None:
     source, target = database("postgresql"), database("postgresql")
     source.run(

@@ -251,6 +251,7 @@ def _column(
         default=None if generated else default,
         identity=identity,
         generated=default if generated else None,
+        virtual=generated == "v",
         kind=element or typtype,
         user_defined=user_defined,
         definition=definition,

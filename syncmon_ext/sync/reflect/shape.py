@@ -18,6 +18,7 @@ class ColumnShape(msgspec.Struct, frozen=True, kw_only=True):
     default: str | None = None
     identity: bool = False  # identity, serial or AUTOINCREMENT
     generated: str | None = None  # the expression, for a column that the database computes
+    virtual: bool = False  # it is computed when it is read
     kind: str = (
         ""  # PostgreSQL's typtype: b(ase), e(num), c(omposite), d(omain), r(ange), m(ultirange)
     )
