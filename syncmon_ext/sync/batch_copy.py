@@ -119,6 +119,7 @@ def _together(
         placed = _placed(batch, landed)
         fault_point("batch.placed")
         if placed:
+            numbering.go_on(session, placed)
             _record(batch, placed, snapshot)
         fence.check(session, own, placed)
         fault_point("batch.before_commit")
@@ -218,7 +219,6 @@ def _land(batch: _Batch, unit: UnitPlan) -> Landed:
         raise CopyFailed(f"{landed.rows:,} rows are more than a chunk")
     if unit.swap == "create":
         staging.index_in_place(session, unit, batch.taken)
-        numbering.go_on(session, unit)
     else:
         staging.build_indexes(session, batch.own, unit)
     fault_point("batch.landed")
@@ -254,14 +254,12 @@ def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
     session = batch.target
     if isinstance(session, SqliteSession):
         swap_sqlite.rename(session, batch.own, unit)
-        numbering.go_on(session, unit)
         return
     if shape is None or shape.dependents:
         raise CopyFailed("something hangs on the table by now, or it is gone")
     # Who waits for a lock while it holds others may wait for ever.
     swap_postgresql.lock_alone(session, unit, wait=False)
     swap_postgresql.rename(session, batch.own, unit)
-    numbering.go_on(session, unit)
 
 
 def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> None:

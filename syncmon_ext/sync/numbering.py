@@ -1,5 +1,4 @@
 """The numbers of new rows: planned as the source gives them, and set to go on after a copy."""
-# ruff: noqa: S608  # names are quoted by sync.quoting
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from syncmon_ext.sync import names, sequences
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
-from syncmon_ext.sync.quoting import ident, relation
+from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.reflect.shape import TableShape
 
 
@@ -92,28 +91,45 @@ def _warnings(unit: UnitPlan, plans: dict[str, list[NumberingPlan]]) -> list[str
     return warnings
 
 
-def go_on(session: AnySession, unit: UnitPlan) -> None:
-    """Let the target number rows on after those that are there, and where the source's numbers stand."""
-    numbered = {column.name for column in unit.copied if column.identity}
+def go_on(session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Let the targets number rows on after those that are there, and where the source's numbers stand."""
+    numbered = [unit for unit in units if any(column.identity for column in unit.copied)]
     if not numbered:
         return
-    plans = {plan.column: plan for plan in unit.numbering}
-    if isinstance(session, SqliteSession):
-        for name in numbered & plans.keys():
-            due = plans[name].due
-            keep_above(session, unit.target_table, None if due is None else due - 1)
+    if isinstance(session, PostgresSession):
+        _go_on_postgresql(session, numbered)
         return
-    table = (unit.target_schema, unit.target_table)
-    for (*_, name), state in sequences.owned(session, [table]).items():
-        if name not in numbered:
-            continue
-        last = "max" if state.increment > 0 else "min"
-        end = session.execute(f"SELECT {last}({ident(name)})::bigint FROM {relation(*table)}")
-        plan = plans.get(name)
+    for unit in numbered:
+        for plan in unit.numbering:
+            if plan.due is not None:
+                keep_above(session, unit.target_table, plan.due - 1)
+
+
+def _go_on_postgresql(session: PostgresSession, units: Sequence[UnitPlan]) -> None:
+    """Few queries for many tables, as most are small."""
+    plans = {
+        (unit.target_schema, unit.target_table, plan.column): plan
+        for unit in units
+        for plan in unit.numbering
+    }
+    copied = {
+        (unit.target_schema, unit.target_table, column.name)
+        for unit in units
+        for column in unit.copied
+    }
+    tables = [(unit.target_schema, unit.target_table) for unit in units]
+    states = {
+        place: state for place, state in sequences.owned(session, tables).items() if place in copied
+    }
+    ends = sequences.ends(session, states)
+    moved = []
+    for place, state in states.items():
+        plan = plans.get(place)
         same = plan is not None and plan.descends == (state.increment < 0)
-        to = sequences.position(state, end[0][0], plan.due if plan is not None and same else None)
+        to = sequences.position(state, ends[place], plan.due if plan is not None and same else None)
         if to is not None:
-            session.execute("SELECT setval(%s::regclass, %s, %s)", (state.name, *to))
+            moved.append((state.name, *to))
+    sequences.set_to(session, moved)
 
 
 def given(session: SqliteSession, unit: UnitPlan) -> int | None:

@@ -1,5 +1,5 @@
 """Sequences, which number rows to come: how they stand, and where they must go on."""
-# ruff: noqa: S608  # names are quoted by the database
+# ruff: noqa: S608  # names are quoted by sync.quoting, or by the database
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.quoting import ident, relation
 
 BATCH: Final = 100  # sequences that one query reads: each is a table of its own
 # The largest numbers of the types that can number rows.
@@ -62,8 +63,8 @@ class SequenceState(msgspec.Struct, frozen=True, kw_only=True):
         return f"{' '.join(parts)}{' CYCLE' if self.cycles else ''})"
 
 
-# Sequences by schema, table and column.
-Owned = dict[tuple[str | None, str, str], SequenceState]
+Place = tuple[str | None, str, str]  # schema, table and column
+Owned = dict[Place, SequenceState]
 
 
 def position(state: SequenceState, end: int | None, due: int | None) -> tuple[int, bool] | None:
@@ -130,6 +131,32 @@ def owned(
             _,
         ) in rows
     }
+
+
+def ends(session: PostgresSession, states: Owned) -> dict[Place, int | None]:
+    """The last number that is in each column, in the direction of its sequence."""
+    found: dict[Place, int | None] = {}
+    places = list(states)
+    for at in range(0, len(places), BATCH):
+        asked = places[at : at + BATCH]
+        parts = [
+            f"SELECT {n}, {'max' if states[place].increment > 0 else 'min'}({ident(place[2])})::bigint "
+            f"FROM {relation(*place[:2])}"
+            for n, place in enumerate(asked)
+        ]
+        found |= {asked[n]: end for n, end in session.execute(" UNION ALL ".join(parts))}
+    return found
+
+
+def set_to(session: PostgresSession, positions: Sequence[tuple[str, int, bool]]) -> None:
+    """Set sequences, each by its name as SQL, to what ``position`` gave."""
+    if positions:
+        named, values, called = zip(*positions, strict=True)
+        session.execute(
+            "SELECT setval(name::regclass, value, called) "
+            "FROM unnest(%s::text[], %s::bigint[], %s::bool[]) AS wanted (name, value, called)",
+            (list(named), list(values), list(called)),
+        )
 
 
 def given_numbers(session: SqliteSession) -> dict[str, int]:

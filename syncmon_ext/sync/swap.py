@@ -138,7 +138,7 @@ def _put(
     for unit in units:
         if isinstance(session, PostgresSession):
             warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)
-        numbering.go_on(session, unit)
+    numbering.go_on(session, units)
     return warnings
 
 
