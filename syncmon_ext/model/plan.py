@@ -23,6 +23,7 @@ class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
     default: str | None = None  # an SQL expression of the target, for a table that is made
     identity: bool = False  # the target numbers new rows; its sequence is set after the copy
     generated: str | None = None  # the target computes the column: it is made, not copied
+    virtual: bool = False  # it is computed when it is read
     check: str = ""  # the rule that each value must pass on its way, see sync.types
 
 
@@ -33,7 +34,12 @@ class IndexPlan(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[str]
     unique: bool
     primary: bool = False
-    sql: str | None = None  # the source's own statement, where both sides speak one dialect
+    sql: str | None = (
+        None  # SQLite: the source's own statement, where it is the target's dialect too
+    )
+    # PostgreSQL, likewise: the constraint, or what stands behind the name of the index' table.
+    definition: str | None = None
+    constraint: bool = False
 
 
 class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +52,20 @@ class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
     references: list[str]
     on_delete: str = ""
     on_update: str = ""
+    emptied: list[str] = []  # the columns that ON DELETE SET NULL is for, where not for all
+    match: str = ""
+    deferrable: str = ""  # or when it is checked where nothing is said
     validate: bool = True  # False: rows that are there are not checked
+    enforced: bool = True  # False: nor are rows to come
+
+
+class NumberingPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A column whose new rows the source numbers, of a table that will hold the source's rows alone."""
+
+    column: str
+    clause: str = ""  # PostgreSQL: how a new table numbers it likewise
+    due: int | None = None  # the number that the source gives next
+    descends: bool = False
 
 
 class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +107,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     create_sql: str | None = None  # the source's own statement, where both sides speak one dialect
     indexes: list[IndexPlan] = []
     foreign_keys: list[ForeignKeyPlan] = []
+    numbering: list[NumberingPlan] = []
     swap: str
     swap_reason: str = ""
     where: dict[str, Any] = {}

@@ -23,6 +23,7 @@ from syncmon_ext.sync import (
     chunk_copy,
     fence,
     names,
+    numbering,
     preparing,
     rejects,
     rewriting,
@@ -118,6 +119,7 @@ def _together(
         placed = _placed(batch, landed)
         fault_point("batch.placed")
         if placed:
+            numbering.go_on(session, placed)
             _record(batch, placed, snapshot)
         fence.check(session, own, placed)
         fault_point("batch.before_commit")
@@ -217,8 +219,6 @@ def _land(batch: _Batch, unit: UnitPlan) -> Landed:
         raise CopyFailed(f"{landed.rows:,} rows are more than a chunk")
     if unit.swap == "create":
         staging.index_in_place(session, unit, batch.taken)
-        if isinstance(session, PostgresSession) and any(column.identity for column in unit.copied):
-            swap_postgresql.set_sequences(session, unit)
     else:
         staging.build_indexes(session, batch.own, unit)
     fault_point("batch.landed")
@@ -260,8 +260,6 @@ def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
     # Who waits for a lock while it holds others may wait for ever.
     swap_postgresql.lock_alone(session, unit, wait=False)
     swap_postgresql.rename(session, batch.own, unit)
-    if any(column.identity for column in unit.copied):
-        swap_postgresql.set_sequences(session, unit)
 
 
 def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> None:

@@ -127,6 +127,7 @@ def _new(
         check=mapping.check,
         default=default,
         generated=generated,
+        virtual=generated is not None and column.virtual,
         collation=collation,
         identity=column.identity,
     )

@@ -15,6 +15,7 @@ from syncmon_ext.sync.ownership import Ownership
 
 STAGING_PREFIX: Final = "_syncmon_stage_"
 INDEX_PREFIX: Final = "_syncmon_index_"
+SEQUENCE_PREFIX: Final = "_syncmon_sequence_"
 _BYTES: Final = 63
 
 
@@ -82,6 +83,17 @@ def index(taken: Taken, unit: UnitPlan, plan: IndexPlan) -> str:
             taken.add(place)
             return place[1]
     return INDEX_PREFIX + _digest(unit.target_table, wanted)
+
+
+def sequence(taken: Taken, unit: UnitPlan, column: str) -> str:
+    """A name for the sequence of a column that is free in the target, and is taken now."""
+    wanted = f"{unit.target_table}_{column}_seq"
+    for candidate in [wanted, *(f"{wanted}{number}" for number in range(1, 100))]:
+        place = (unit.target_schema, _cut(candidate))
+        if place not in taken:
+            taken.add(place)
+            return place[1]
+    return SEQUENCE_PREFIX + _digest(unit.target_table, column)
 
 
 def wanted_index(unit: UnitPlan, plan: IndexPlan) -> str:

@@ -16,6 +16,8 @@ from syncmon_ext.sync import (
     consistency,
     engine_url,
     missing_types,
+    new_indexes,
+    numbering,
     overlap,
     unit_plan,
     watermark,
@@ -65,8 +67,10 @@ def _planned(
         if shape is not None:
             shapes[unit.unit_id] = shape
         places[unit.unit_id] = place
+    units = numbering.planned(source, units, shapes)
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
+        units = new_indexes.checked(target, units, shapes)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(units, overlap.found(source, units) if one_database else {})
     units = _sharing_columns(_depending(units, shapes, places))

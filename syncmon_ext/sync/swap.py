@@ -17,6 +17,7 @@ from syncmon_ext.sync import (
     fence,
     merging,
     names,
+    numbering,
     ranges,
     rejects,
     staging,
@@ -139,7 +140,7 @@ def _put(
     for unit in units:
         if isinstance(session, PostgresSession):
             warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)
-            swap_postgresql.set_sequences(session, unit)
+    numbering.go_on(session, units)
     return warnings
 
 

@@ -1,5 +1,4 @@
-"""The swap in PostgreSQL: names, foreign keys and sequences."""
-# ruff: noqa: S608  # names are quoted by sync.quoting
+"""The swap in PostgreSQL: names and foreign keys."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Final
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ForeignKeyPlan, UnitPlan
-from syncmon_ext.sync import names, staging
+from syncmon_ext.sync import names, numbering, staging
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, ident, relation
@@ -82,6 +81,7 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
                 hint="start the task fresh",
             )
         session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
+        numbering.named_after(session, unit)
         return
     target = relation(unit.target_schema, unit.target_table)
     lock_alone(session, unit)
@@ -89,9 +89,9 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
     listed = staging.postgresql_indexes(session, unit.target_schema, unit.target_table)
     session.change(f"DROP TABLE {target}")
     session.change(f"ALTER TABLE {source} RENAME TO {ident(unit.target_table)}")
-    for name, _, _ in listed:
-        provisional = relation(unit.target_schema, names.provisional_index(stage, name))
-        session.change(f"ALTER INDEX {provisional} RENAME TO {ident(name)}")
+    for index in listed:
+        provisional = relation(unit.target_schema, names.provisional_index(stage, index.name))
+        session.change(f"ALTER INDEX {provisional} RENAME TO {ident(index.name)}")
 
 
 def take_off_circle(
@@ -155,25 +155,17 @@ def _foreign_key(unit: UnitPlan, key: ForeignKeyPlan) -> str:
     )
     if key.references:
         parts.append(f"({columns(key.references)})")
+    if key.match:
+        parts.append(f"MATCH {key.match}")
     if key.on_delete:
-        parts.append(f"ON DELETE {key.on_delete}")
+        emptied = f" ({columns(key.emptied)})" if key.emptied else ""
+        parts.append(f"ON DELETE {key.on_delete}{emptied}")
     if key.on_update:
         parts.append(f"ON UPDATE {key.on_update}")
-    if not key.validate:
+    if key.deferrable:
+        parts.append(f"DEFERRABLE {key.deferrable}")
+    if not key.enforced:
+        parts.append("NOT ENFORCED")
+    elif not key.validate:
         parts.append("NOT VALID")
     return " ".join(parts)
-
-
-def set_sequences(session: PostgresSession, unit: UnitPlan) -> None:
-    """Let the sequences of the copied columns go on after the highest value that is there."""
-    table = relation(unit.target_schema, unit.target_table)
-    for column in unit.copied:
-        rows = session.execute("SELECT pg_get_serial_sequence(%s, %s)", (table, column.name))
-        sequence = rows[0][0]
-        if sequence is None:
-            continue
-        session.execute(
-            f"SELECT setval('{sequence.replace(chr(39), chr(39) * 2)}'::regclass, top) "
-            f"FROM (SELECT max({ident(column.name)})::bigint AS top FROM {table}) AS t, "
-            f"{sequence} AS s WHERE top IS NOT NULL AND top >= s.last_value AND top > 0"
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import names, staging
+from syncmon_ext.sync import names, numbering, staging
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident
@@ -39,7 +39,9 @@ def rename(session: SqliteSession, own: Ownership, unit: UnitPlan) -> None:
             (unit.target_table,),
         )
     ]
+    given = numbering.given(session, unit)
     session.change(f"DROP TABLE {target}")
     session.change(f"ALTER TABLE {stage} RENAME TO {target}")
+    numbering.keep_above(session, unit.target_table, given)
     for statement in hanging:
         session.change(statement)

@@ -10,12 +10,12 @@ import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
 from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
-from syncmon_ext.sync import columns, cursors, filters, keys, merging, widths
+from syncmon_ext.sync import columns, cursors, filters, keys, merging, new_indexes, widths
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.merging import MergeKey
 from syncmon_ext.sync.near_names import offered
 from syncmon_ext.sync.quoting import shown
-from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
+from syncmon_ext.sync.reflect.shape import TableShape
 from syncmon_ext.sync.reflect.tables import where_to_look
 
 FILLED: Final = ("table", "parent table", "partitioned")  # kinds of tables that rows can go to
@@ -114,8 +114,13 @@ def planned(
             msgspec.structs.replace(p, generated=c.generated)
             for p, c in zip(plans, chosen, strict=True)
         ]
-    if create and shape.lost_indexes and not whole:
-        warnings.append(f"not made in the target: index {', '.join(shape.lost_indexes)}")
+    indexes: list[IndexPlan] = []
+    if create and whole:
+        indexes = new_indexes.of_statements(shape, merge.columns)
+    elif create:
+        pair = (session.dialect, place.dialect)
+        indexes, index_warnings = new_indexes.planned(shape, plans, pair, merge.columns)
+        warnings += index_warnings
     unit = UnitPlan(
         unit_id=table.unit_id,
         ordinal=ordinal,
@@ -141,11 +146,7 @@ def planned(
         cursor_type=cursor_type,
         lag_seconds=spec.lag_seconds,
         create_sql=shape.sql if whole else None,
-        indexes=_with_key(
-            _indexes(shape, plans, session.dialect, whole, warnings), shape, merge.columns
-        )
-        if create
-        else [],
+        indexes=indexes,
         foreign_keys=_foreign_keys(shape, plans, session.dialect) if create and not whole else [],
         swap=swap,
         swap_reason=swap_reason,
@@ -266,48 +267,6 @@ def _swap(
     return "rename", "nothing hangs on the table"
 
 
-def _indexes(
-    shape: TableShape,
-    plans: Sequence[ColumnPlan],
-    dialect: str,
-    whole: bool,
-    warnings: list[str],
-) -> list[IndexPlan]:
-    if whole:  # the table's own statement makes its keys; the others have statements of their own
-        return [
-            IndexPlan(name=index.name, columns=index.columns, unique=index.unique, sql=index.sql)
-            for index in shape.indexes
-            if index.sql is not None
-        ]
-    there = {column.name: column for column in plans}
-    return [
-        _index(index, there, dialect, warnings)
-        for index in shape.indexes
-        if index.columns and all(name in there for name in index.columns)
-    ]
-
-
-def _with_key(indexes: list[IndexPlan], shape: TableShape, merge_key: list[str]) -> list[IndexPlan]:
-    """``indexes``, and one that the next run can merge by unless the table has one."""
-    unique = [set(index.columns) for index in shape.indexes if index.unique]
-    unique += [set(index.columns) for index in indexes if index.unique]
-    if not merge_key or set(merge_key) in unique:
-        return indexes
-    return [*indexes, IndexPlan(name="", columns=merge_key, unique=True)]
-
-
-def _index(
-    index: IndexShape, there: dict[str, ColumnPlan], dialect: str, warnings: list[str]
-) -> IndexPlan:
-    primary = index.primary
-    if primary and dialect == "sqlite" and any(there[name].nullable for name in index.columns):
-        primary = False
-        warnings.append(
-            f"primary key ({', '.join(index.columns)}) may hold NULL in SQLite: made as a unique index"
-        )
-    return IndexPlan(name=index.name, columns=index.columns, unique=index.unique, primary=primary)
-
-
 def _foreign_keys(
     shape: TableShape, plans: Sequence[ColumnPlan], dialect: str
 ) -> list[ForeignKeyPlan]:
@@ -321,8 +280,12 @@ def _foreign_keys(
             references=key.references,
             on_delete=key.on_delete,
             on_update=key.on_update,
-            validate=dialect
-            == "postgresql",  # SQLite does not enforce its own: rows may break them
+            emptied=key.emptied,
+            match=key.match,
+            deferrable=key.deferrable,
+            # SQLite does not enforce its own: rows may break them.
+            validate=dialect == "postgresql" and key.validated,
+            enforced=key.enforced,
         )
         for key in shape.foreign_keys
         if set(key.columns) <= there

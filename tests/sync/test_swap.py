@@ -39,6 +39,61 @@ def test_what_hangs_on_a_table_is_named_and_survives(database: Maker) -> None:
     assert target.query("SELECT count(*) FROM pg_indexes WHERE indexname = 'by_v'") == [(1,)]
 
 
+SETTINGS = {
+    "index comment": "COMMENT ON INDEX by_v IS 'kept'",
+    "key comment": "COMMENT ON CONSTRAINT t_pkey ON t IS 'kept'",
+    "cluster": "ALTER TABLE t CLUSTER ON by_v",
+    "statistics target": "ALTER TABLE t ALTER v SET STATISTICS 500",
+    "statistics target of an index": "ALTER INDEX by_lower ALTER COLUMN 1 SET STATISTICS 300",
+    "column options": "ALTER TABLE t ALTER v SET (n_distinct = 5)",
+    "extended statistics": "CREATE STATISTICS of_both ON id, v FROM t",
+    "key options": "ALTER INDEX t_pkey SET (fillfactor = 70)",
+    "toast options": "ALTER TABLE t SET (toast.autovacuum_enabled = false)",
+    "replica identity": "ALTER TABLE t REPLICA IDENTITY FULL",
+    "forced policies": "ALTER TABLE t FORCE ROW LEVEL SECURITY",
+    "type": "ALTER TABLE t OF kind",
+    "rule": "CREATE RULE noted AS ON UPDATE TO t DO ALSO NOTHING",
+    "no grants": "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+    "deferred key": "ALTER TABLE t ADD CONSTRAINT other UNIQUE (v) DEFERRABLE INITIALLY DEFERRED",
+    "exclusion": "ALTER TABLE t ADD CONSTRAINT other EXCLUDE USING btree (v WITH =)",
+}
+_SET = """
+SELECT c.relname, c.reloptions::text, c.relreplident::text, c.relforcerowsecurity, c.relhasrules,
+       c.reloftype::regtype::text, c.relacl::text, obj_description(c.oid, 'pg_class'),
+       (SELECT o.reloptions::text FROM pg_class o WHERE o.oid = c.reltoastrelid),
+       pg_get_indexdef(c.oid), i.indisclustered,
+       ARRAY(SELECT format('%s %s %s', a.attname, a.attstattarget, a.attoptions) FROM pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY 1),
+       ARRAY(SELECT format('%s %s %s', k.conname, pg_get_constraintdef(k.oid),
+                           obj_description(k.oid, 'pg_constraint'))
+             FROM pg_constraint k WHERE k.conrelid = c.oid ORDER BY 1),
+       ARRAY(SELECT s.stxname::text FROM pg_statistic_ext s WHERE s.stxrelid = c.oid)
+FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+WHERE c.oid = 't'::regclass OR i.indrelid = 't'::regclass ORDER BY 1
+"""
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_settings_of_a_replaced_table_survive(database: Maker, setting: str) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    source.insert("t", [(n, f"new {n}") for n in range(10)])
+    target.run(
+        "CREATE TYPE kind AS (id int, v text)",
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "INSERT INTO t VALUES (100, 'old')",
+        "CREATE INDEX by_v ON t (v)",
+        "CREATE INDEX by_lower ON t (lower(v))",
+    )
+    plain = target.query(_SET)
+    target.run(setting)
+    before = target.query(_SET)
+    assert (before != plain) is not setting.startswith("ALTER DEFAULT")
+    Copy(source, target, tables=["t"]).run(4)
+    assert target.query(_SET) == before
+    assert sorted(target.query("SELECT id FROM t")) == [(n,) for n in range(10)]
+
+
 def test_view_made_after_the_plan_still_survives(database: Maker) -> None:
     source, target = database("postgresql"), database("postgresql")
     source.run("CREATE TABLE t (id int PRIMARY KEY)")

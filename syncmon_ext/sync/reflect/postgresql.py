@@ -9,12 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.reflect import postgresql_indexes
 from syncmon_ext.sync.reflect.shape import (
     ColumnShape,
     ForeignKeyShape,
     InboundShape,
-    IndexShape,
-    KeyShape,
     TableShape,
 )
 
@@ -64,24 +63,6 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
-_INDEXES: Final = """
-SELECT i.indrelid::bigint, c.relname, i.indisunique, i.indisprimary,
-       am.amname = 'btree' AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indisvalid
-           AND i.indimmediate,
-       ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(n, o)
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o),
-       (SELECT bool_and(a.attnotnull AND i.indoption[k.o - 1] = 0
-                        AND i.indcollation[k.o - 1] = a.attcollation AND oc.opcdefault
-                        -- others' operators are not found: pg_catalog alone is searched
-                        AND oc.opcnamespace = 'pg_catalog'::regnamespace)
-        FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(n, o)
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
-        JOIN pg_opclass oc ON oc.oid = i.indclass[k.o - 1]),
-       i.indnkeyatts = i.indnatts
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam
-WHERE i.indrelid = ANY(%s::oid[])
-ORDER BY i.indrelid, i.indisprimary DESC, c.relname
-"""
 _FOREIGN_KEYS: Final = """
 SELECT con.conrelid::bigint, con.conname,
        ARRAY(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY k(n, o)
@@ -89,7 +70,12 @@ SELECT con.conrelid::bigint, con.conname,
        n.nspname, c.relname,
        ARRAY(SELECT a.attname::text FROM unnest(con.confkey) WITH ORDINALITY k(n, o)
              JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.n ORDER BY k.o),
-       con.confdeltype, con.confupdtype
+       con.confdeltype, con.confupdtype,
+       ARRAY(SELECT a.attname::text  -- since PostgreSQL 15
+             FROM jsonb_array_elements_text(nullif(to_jsonb(con) -> 'confdelsetcols', 'null')) AS k(n)
+             JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.n::int ORDER BY 1),
+       con.confmatchtype = 'f', con.condeferrable, con.condeferred,
+       con.convalidated, coalesce((to_jsonb(con) ->> 'conenforced')::bool, true)
 FROM pg_constraint con JOIN pg_class c ON c.oid = con.confrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE con.contype = 'f' AND con.conrelid = ANY(%s::oid[]) AND con.conparentid = 0
@@ -120,20 +106,45 @@ hanging (t, what) AS (
     UNION ALL SELECT inhrelid, 'inheritance' FROM pg_inherits
     UNION ALL SELECT inhparent, 'inheritance' FROM pg_inherits
     UNION ALL SELECT oid, 'grants' FROM pg_class WHERE relacl IS NOT NULL
-    UNION ALL SELECT attrelid, 'column grants' FROM pg_attribute WHERE attacl IS NOT NULL
+    -- a new table would be given them
+    UNION ALL SELECT c.oid, 'its lack of default grants' FROM pg_class c JOIN pg_default_acl d
+    ON d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, c.relnamespace)
+    AND d.defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+    WHERE c.relacl IS NULL
+    UNION ALL SELECT attrelid, set FROM pg_attribute, LATERAL (VALUES
+        ('column grants', attacl IS NOT NULL), ('options of column ' || attname, attoptions IS NOT NULL),
+        ('statistics target of column ' || attname, attstattarget >= 0)) AS a (set, there)
+    WHERE there AND attnum > 0
+    UNION ALL SELECT objid, 'an extension' FROM pg_depend
+    WHERE classid = 'pg_class'::regclass AND deptype = 'e'
     UNION ALL SELECT oid, 'another owner' FROM pg_class
     WHERE relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
     UNION ALL SELECT oid, 'storage options' FROM pg_class
-    WHERE reloptions IS NOT NULL OR relrowsecurity OR relreplident <> 'd'
+    WHERE reloptions IS NOT NULL OR relrowsecurity OR relforcerowsecurity OR relreplident <> 'd'
        OR reltablespace <> 0 OR relpersistence <> 'p'
+       OR relam NOT IN (0, (SELECT oid FROM pg_am
+                            WHERE amname = current_setting('default_table_access_method')))
+    UNION ALL SELECT c.oid, 'storage options' FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid
+    WHERE t.reloptions IS NOT NULL
+    UNION ALL SELECT oid, 'type ' || reloftype::regtype FROM pg_class WHERE reloftype <> 0
     UNION ALL SELECT d.refobjid, 'a sequence' FROM pg_depend d JOIN pg_class s ON s.oid = d.objid
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND s.relkind = 'S'
       AND d.refobjid IN (SELECT t FROM wanted)
     UNION ALL SELECT objoid, 'security label' FROM pg_seclabel
     UNION ALL SELECT objoid, 'a comment' FROM pg_description WHERE classoid = 'pg_class'::regclass
+    UNION ALL SELECT c.conrelid, 'comment of constraint ' || c.conname
+    FROM pg_constraint c JOIN pg_description d ON d.objoid = c.oid
+    WHERE d.classoid = 'pg_constraint'::regclass AND c.contype IN ('p', 'u')
+    UNION ALL SELECT i.indrelid, set || c.relname
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid, LATERAL (VALUES
+        ('comment of index ', EXISTS (SELECT FROM pg_description d
+                                      WHERE d.classoid = 'pg_class'::regclass AND d.objoid = c.oid)),
+        ('statistics target of index ', EXISTS (SELECT FROM pg_attribute a
+                                                WHERE a.attrelid = c.oid AND a.attstattarget >= 0)),
+        ('CLUSTER on ', i.indisclustered), ('tablespace of index ', c.reltablespace <> 0)
+    ) AS a (set, there)
+    WHERE there AND i.indrelid IN (SELECT t FROM wanted)
     UNION ALL SELECT stxrelid, 'statistics ' || stxname FROM pg_statistic_ext
-    UNION ALL SELECT conrelid, 'constraint ' || conname FROM pg_constraint
-    WHERE contype = 'x' OR condeferrable
     UNION ALL SELECT t.typrelid, 'use of its row type'
     FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid
     WHERE d.refclassid = 'pg_type'::regclass AND d.deptype = 'n' AND t.typrelid <> 0
@@ -170,11 +181,18 @@ def _batch(
     oids = [row[2] for row in tables]
     columns, indexes, foreign_keys, inbound, dependents, triggers = (
         _by_table(session, statement, oids)
-        for statement in (_COLUMNS, _INDEXES, _FOREIGN_KEYS, _INBOUND, _DEPENDENTS, _TRIGGERS)
+        for statement in (
+            _COLUMNS,
+            postgresql_indexes.STATEMENT,
+            _FOREIGN_KEYS,
+            _INBOUND,
+            _DEPENDENTS,
+            _TRIGGERS,
+        )
     )
     shapes = {}
     for schema, table, oid, kind, tuples, size, pages, block, parent in tables:
-        keys, made, lost = _indexed(indexes[oid])
+        keys, made = postgresql_indexes.indexed(indexes[oid])
         if parent:  # what holds in it need not hold in the tables that inherit
             keys = [msgspec.structs.replace(key, usable=False) for key in keys]
         shapes[schema, table] = TableShape(
@@ -184,19 +202,7 @@ def _batch(
             columns=[_column(*row) for row in columns[oid]],
             keys=keys,
             indexes=made,
-            lost_indexes=lost,
-            foreign_keys=[
-                ForeignKeyShape(
-                    name=name,
-                    columns=own,
-                    schema=other_schema,
-                    table=other,
-                    references=theirs,
-                    on_delete=_RULES[deleted],
-                    on_update=_RULES[updated],
-                )
-                for name, own, other_schema, other, theirs, deleted, updated in foreign_keys[oid]
-            ],
+            foreign_keys=[_foreign_key(*row) for row in foreign_keys[oid]],
             inbound=[
                 InboundShape(schema=other_schema, table=other, on_delete=_RULES[rule])
                 for other_schema, other, rule in inbound[oid]
@@ -245,9 +251,45 @@ def _column(
         default=None if generated else default,
         identity=identity,
         generated=default if generated else None,
+        virtual=generated == "v",
         kind=element or typtype,
         user_defined=user_defined,
         definition=definition,
+    )
+
+
+def _foreign_key(
+    name: str,
+    columns: list[str],
+    schema: str,
+    table: str,
+    references: list[str],
+    deleted: str,
+    updated: str,
+    emptied: list[str],
+    full: bool,
+    deferrable: bool,
+    deferred: bool,
+    validated: bool,
+    enforced: bool,
+) -> ForeignKeyShape:
+    return ForeignKeyShape(
+        name=name,
+        columns=columns,
+        schema=schema,
+        table=table,
+        references=references,
+        on_delete=_RULES[deleted],
+        on_update=_RULES[updated],
+        emptied=emptied,
+        match="FULL" if full else "",
+        deferrable="INITIALLY DEFERRED"
+        if deferred
+        else "INITIALLY IMMEDIATE"
+        if deferrable
+        else "",
+        validated=validated,
+        enforced=enforced,
     )
 
 
@@ -269,27 +311,3 @@ def _estimated_rows(kind: str, tuples: float, size: int, pages: int, block: int)
     if tuples < 0:
         return None
     return round(tuples * size / block / pages) if pages else round(tuples)
-
-
-def _indexed(
-    rows: Sequence[Any],
-) -> tuple[list[KeyShape], list[IndexShape], list[str]]:
-    keys: list[KeyShape] = []
-    indexes: list[IndexShape] = []
-    lost: list[str] = []
-    for name, unique, primary, plain, columns, usable, no_include in rows:
-        if unique and plain:
-            keys.append(
-                KeyShape(
-                    name=name,
-                    columns=columns,
-                    collations=[None] * len(columns),
-                    primary=primary,
-                    usable=bool(usable),
-                )
-            )
-        if plain and no_include:
-            indexes.append(IndexShape(name=name, columns=columns, unique=unique, primary=primary))
-        else:
-            lost.append(name)
-    return keys, indexes, lost

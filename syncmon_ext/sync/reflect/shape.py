@@ -18,6 +18,7 @@ class ColumnShape(msgspec.Struct, frozen=True, kw_only=True):
     default: str | None = None
     identity: bool = False  # identity, serial or AUTOINCREMENT
     generated: str | None = None  # the expression, for a column that the database computes
+    virtual: bool = False  # it is computed when it is read
     kind: str = (
         ""  # PostgreSQL's typtype: b(ase), e(num), c(omposite), d(omain), r(ange), m(ultirange)
     )
@@ -41,13 +42,21 @@ class KeyShape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexShape(msgspec.Struct, frozen=True, kw_only=True):
-    """An index as it can be made again: plain columns only."""
+    """An index. ``columns`` are empty where an order of columns is not what it is."""
 
     name: str
     columns: list[str]
     unique: bool
     primary: bool = False
     sql: str | None = None  # SQLite: the CREATE statement of an index that has one
+    constraint: bool = False  # PostgreSQL: a constraint made it
+    definition: str | None = (
+        None  # PostgreSQL: the constraint, or what stands behind the table's name
+    )
+    reads: list[str] = []  # with ``definition``: every column that it is made of
+    needs: list[str] = []  # with ``definition``: "function public.f(text)", …
+    since: int = 0  # with ``definition``: the first version that takes it
+    special: list[str] = []  # what its columns alone do not tell, in words of SQL
 
 
 class ForeignKeyShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +69,11 @@ class ForeignKeyShape(msgspec.Struct, frozen=True, kw_only=True):
     references: list[str]
     on_delete: str = ""
     on_update: str = ""
+    emptied: list[str] = []  # the columns that ON DELETE SET NULL is for, where not for all
+    match: str = ""
+    deferrable: str = ""  # or when it is checked where nothing is said
+    validated: bool = True  # False: rows may break it
+    enforced: bool = True  # False: nothing is checked, ever
 
 
 class InboundShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +93,6 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[ColumnShape]
     keys: list[KeyShape] = []
     indexes: list[IndexShape] = []
-    lost_indexes: list[str] = []  # indexes with expressions, predicates or methods of their own
     foreign_keys: list[ForeignKeyShape] = []
     inbound: list[InboundShape] = []
     rowid: str | None = None  # SQLite: the name that reaches the rowid

@@ -129,7 +129,7 @@ def _shape(
     rowid = None
     if kind == "table" and not without_rowid:
         rowid = next((n for n in _ROWID_NAMES if n not in names), None)
-    keys, indexes, lost = _indexes(session, catalog, name, columns)
+    keys, indexes = _indexes(session, catalog, name, columns)
     if alias:
         keys.insert(
             0,
@@ -143,7 +143,6 @@ def _shape(
         columns=columns,
         keys=keys,
         indexes=indexes,
-        lost_indexes=lost,
         foreign_keys=_foreign_keys(session, name, primary),
         inbound=catalog.inbound(name) if kind == "table" else [],
         rowid=rowid,
@@ -201,10 +200,9 @@ def _indexes(
     catalog: Catalog,
     table: str,
     columns: list[ColumnShape],
-) -> tuple[list[KeyShape], list[IndexShape], list[str]]:
+) -> tuple[list[KeyShape], list[IndexShape]]:
     keys: list[KeyShape] = []
     indexes: list[IndexShape] = []
-    lost: list[str] = []
     nullable = {column.name: column.nullable for column in columns}
     for name, unique, origin, partial in session.execute(
         'SELECT name, "unique", origin, partial FROM pragma_index_list(?) ORDER BY seq DESC',
@@ -218,7 +216,6 @@ def _indexes(
         own = origin == "c"
         sql = catalog.statement(name) if own else None
         if partial or any(part is None for part in names):
-            lost.append(name)
             indexes.append(IndexShape(name=name, columns=[], unique=bool(unique), sql=sql))
             continue
         primary = origin == "pk"
@@ -245,7 +242,7 @@ def _indexes(
             )
         )
     keys.sort(key=lambda key: not key.primary)
-    return keys, indexes, lost
+    return keys, indexes
 
 
 def _foreign_keys(session: SqliteSession, table: str, primary: list[str]) -> list[ForeignKeyShape]:
