@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 import msgspec
 
 from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, Plan, UnitPlan
-from syncmon_ext.model.task import TableSpec, TaskSpec
+from syncmon_ext.model.task import Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import (
     consistency,
     engine_url,
+    ledger,
     missing_types,
     overlap,
     unit_plan,
@@ -40,8 +43,31 @@ def planned(task_id: str, spec: TaskSpec, source: Connection, target: Connection
         else:
             with opened(target, f"{READER}/plan") as writing:
                 plan = _planned(task_id, spec, reading, writing, target)
-    scoped = [msgspec.structs.replace(u, scope=watermark.scope(source, u)) for u in plan.units]
-    return msgspec.structs.replace(plan, units=scoped)
+                if spec.mode is Mode.INCREMENTAL:
+                    plan = _telling_lost(writing, _scoped(source, plan))
+    return _scoped(source, plan)
+
+
+def _scoped(source: Connection, plan: Plan) -> Plan:
+    units = [msgspec.structs.replace(u, scope=watermark.scope(source, u)) for u in plan.units]
+    return msgspec.structs.replace(plan, units=units)
+
+
+def _telling_lost(target: AnySession, plan: Plan) -> Plan:
+    """The plan, with a warning at each unit whose target has lost the rows of earlier runs."""
+    sound = [unit for unit in plan.units if not unit.errors]
+    if not ledger.is_current(target):
+        return plan
+    with suppress(CopyFailed):  # a table that may not be read is told when it is copied
+        lost = watermark.lost(target, sound)
+        units = [
+            msgspec.structs.replace(u, warnings=[*u.warnings, lost[u.unit_id]])
+            if u.unit_id in lost
+            else u
+            for u in plan.units
+        ]
+        return msgspec.structs.replace(plan, units=units)
+    return plan
 
 
 def _planned(

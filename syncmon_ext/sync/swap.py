@@ -63,6 +63,7 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             found = {unit.unit_id: _complete(session, own, unit) for unit in units}
             rows = {unit_id: row.rows_swapped or 0 for unit_id, row in found.items()}
             waiting = [unit for unit in units if not found[unit.unit_id].swapped]
+            _refuse_lost(session, waiting)
             warnings = _put(session, own, waiting, rows)
             fault_point("swap.placed")
             for unit in waiting:
@@ -108,6 +109,21 @@ def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:
             hint="start the task again: the missing ranges are copied",
         )
     return msgspec.structs.replace(row, rows_swapped=merged[0].rows)
+
+
+def _refuse_lost(session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Raise where the new rows of a unit would come into a table that has lost the older ones."""
+    lost = watermark.lost(session, units)
+    for unit in units:
+        if unit.unit_id not in lost:
+            continue
+        if watermark.stored(session, unit) is not None:
+            raise CopyFailed(
+                f"table {shown(unit.target_schema, unit.target_table)}: it was emptied or made anew "
+                "after the run had begun, which read the new rows only",
+                hint="start the task fresh: all rows are read again",
+            )
+        session.run_change(watermark.forgotten(session.dialect, unit))  # it read all of its own
 
 
 def _put(
