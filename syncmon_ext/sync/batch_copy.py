@@ -253,6 +253,8 @@ def _placed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
 def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
     session = batch.target
     if isinstance(session, SqliteSession):
+        if shape is None or shape.foreign_keys or shape.inbound:
+            raise CopyFailed("its foreign keys are to be looked at, or it is gone")
         swap_sqlite.rename(session, batch.own, unit)
         return
     if shape is None or shape.dependents:

@@ -21,7 +21,7 @@ _PARENT: Final = (
     "the rows point to rows that the target lacks: list the table that they point to in this task, "
     "it is copied first; or drop the target's{constraint}"
 )
-_CHILDREN: Final = (
+CHILDREN: Final = (
     "rows of another table point to rows that are not in the source any more: take those away first, "
     'list that table in this task, or use mode = "merge"'
 )
@@ -73,7 +73,7 @@ _SQLITE: Final = {
 def postgresql_hint(state: str, text: str, *, column: str = "", constraint: str = "") -> str:
     """What to do about an error of PostgreSQL with this SQLSTATE."""
     if state == "23503":
-        hint = _CHILDREN if text.startswith("update or delete") else _PARENT
+        hint = CHILDREN if text.startswith("update or delete") else _PARENT
     elif state == "54000" and text.startswith("row is too big"):
         hint = _WIDE
     elif state[:2] == "22":

@@ -14,6 +14,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
     checkpoint,
+    dangling,
     fence,
     merging,
     names,
@@ -131,6 +132,7 @@ def _put(
 ) -> dict[str, list[str]]:
     """Old rows go from the tables that point to others first; new ones come the other way."""
     moved = [unit for unit in units if _is_moved(session, own, unit)]
+    pointing = dangling.pointing_there(session, units)
     taken_off: list[tuple[str, str, str]] = []
     if isinstance(session, PostgresSession) and len(moved) > 1:
         taken_off = swap_postgresql.take_off_circle(session, moved)
@@ -150,9 +152,13 @@ def _put(
                 swap_sqlite.rename(session, own, unit)
     if isinstance(session, PostgresSession):
         swap_postgresql.put_on(session, taken_off)
+    dangling.refuse_more(session, pointing)
     for unit in units:
+        warnings[unit.unit_id] = dangling.warnings(session, own, unit, staged=unit in moved)
+        if unit in moved:
+            session.change(f"DROP TABLE {relation(unit.target_schema, names.staging(own, unit))}")
         if isinstance(session, PostgresSession):
-            warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)
+            warnings[unit.unit_id] += swap_postgresql.add_foreign_keys(session, unit)
             swap_postgresql.set_sequences(session, unit)
     return warnings
 
@@ -194,4 +200,3 @@ def _move(session: AnySession, own: Ownership, unit: UnitPlan, expected: int) ->
             f"{moved} came into the table",
             hint="a trigger or a rule of the target may drop rows; the table is as it was",
         )
-    session.change(f"DROP TABLE {stage}")
