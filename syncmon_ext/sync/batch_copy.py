@@ -196,12 +196,17 @@ def _landed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
             with batch.target.savepoint():
                 batch.landed[unit.unit_id] = _land(batch, unit)
         except SyncmonError:
-            if not batch.target.in_transaction:
+            if not batch.target.in_transaction or not _goes_on(batch.way.reader):
                 raise
             batch.alone.append(unit.unit_id)
             break
         landed.append(unit)
     return landed
+
+
+def _goes_on(reader: AnySession) -> bool:
+    """Whether the source can be asked further after a table that did not go through."""
+    return not isinstance(reader, PostgresSession) or (reader.end_copy() and reader.in_transaction)
 
 
 def _land(batch: _Batch, unit: UnitPlan) -> Landed:
