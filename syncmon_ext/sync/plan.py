@@ -25,6 +25,7 @@ from syncmon_ext.sync import (
 )
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
+from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import TableShape
 from syncmon_ext.sync.reflect.tables import reflect_all
@@ -93,6 +94,7 @@ def _planned(
         places[unit.unit_id] = place
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
+    units = _in_one_encoding(source, target, units)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(units, overlap.found(source, units) if one_database else {})
     units = _sharing_columns(_depending(units, shapes, places))
@@ -145,6 +147,27 @@ def _places(
         )
         for schema, table in names
     ]
+
+
+def _in_one_encoding(
+    source: AnySession, target: AnySession | None, units: list[UnitPlan]
+) -> list[UnitPlan]:
+    """The units, refused where both are SQLite files that keep text differently: neither can be attached
+    to the other. A file that is not there yet will have UTF-8."""
+    if not isinstance(source, SqliteSession) or isinstance(target, PostgresSession):
+        return units
+    ask = "PRAGMA encoding"
+    read = str(source.execute(ask)[0][0])
+    kept = str(target.execute(ask)[0][0]) if target is not None else "UTF-8"
+    if read == kept or any(unit.route == "sqlite_postgresql" for unit in units):
+        return units
+    other = kept if read == "UTF-8" else read
+    error = (
+        f"the source keeps its text in {read} and the target in {kept}, and SQLite copies between files of "
+        "one encoding only; make one of them anew: sqlite3 OLD .dump | sqlite3 NEW makes a file in UTF-8, "
+        f"and PRAGMA encoding = '{other}' before its first table one in {other}"
+    )
+    return [msgspec.structs.replace(unit, errors=[*unit.errors, error]) for unit in units]
 
 
 def _same_database(source: AnySession, target: AnySession) -> bool:
