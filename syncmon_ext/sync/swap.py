@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.errors import CopyFailed, CountMismatch
+from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
@@ -19,6 +20,7 @@ from syncmon_ext.sync import (
     merging,
     names,
     ranges,
+    refusals,
     rejects,
     staging,
     swap_postgresql,
@@ -45,7 +47,8 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
         if row is not None and row.swapped:
             return []
         with session.transaction():
-            staging.build_indexes(session, own, unit)
+            with _read_already():
+                staging.build_indexes(session, own, unit)
             fence.check(session, own, [unit])
             fault_point("index.before_commit")
         fault_point("index.after_commit")
@@ -65,7 +68,8 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             rows = {unit_id: row.rows_swapped or 0 for unit_id, row in found.items()}
             waiting = [unit for unit in units if not found[unit.unit_id].swapped]
             _refuse_lost(session, waiting)
-            warnings = _put(session, own, waiting, rows)
+            with _read_already():
+                warnings = _put(session, own, waiting, rows)
             fault_point("swap.placed")
             for unit in waiting:
                 done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id])
@@ -110,6 +114,16 @@ def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:
             hint="start the task again: the missing ranges are copied",
         )
     return msgspec.structs.replace(row, rows_swapped=merged[0].rows)
+
+
+@contextmanager
+def _read_already() -> Iterator[None]:
+    """Let refusals of rows say that they are not read again: all of the unit's chunks are committed."""
+    try:
+        yield
+    except BadRow as error:
+        hint = refusals.late_hint(error.hint)
+        raise BadRow(error.message, hint=hint, column=error.column, reason=error.reason) from None
 
 
 def _refuse_lost(session: AnySession, units: Sequence[UnitPlan]) -> None:
@@ -168,7 +182,8 @@ def _empty(session: AnySession, unit: UnitPlan) -> None:
     table = relation(unit.target_schema, unit.target_table)
     if isinstance(session, PostgresSession):
         session.change("SET LOCAL row_security = off")  # a policy that hides rows is an error then
-    session.change(f"DELETE FROM {table}")
+    with sessions.usual_names(session):
+        session.change(f"DELETE FROM {table}")
     if session.execute(f"SELECT 1 FROM {table} LIMIT 1"):
         raise CopyFailed(
             f"table {shown(unit.target_schema, unit.target_table)}: rows stay in it after a DELETE of all",
@@ -190,10 +205,11 @@ def _move(session: AnySession, own: Ownership, unit: UnitPlan, expected: int) ->
     listed = columns(column.name for column in unit.copied)
     overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
     conflict = merging.on_conflict(unit) if unit.swap == "merge" else ""
-    moved = session.change(
-        f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
-        f"SELECT {listed} FROM {stage} WHERE true{conflict}"
-    )
+    with sessions.usual_names(session):
+        moved = session.change(
+            f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
+            f"SELECT {listed} FROM {stage} WHERE true{conflict}"
+        )
     if moved != expected:
         raise CountMismatch(
             f"table {shown(unit.target_schema, unit.target_table)}: {expected} rows were copied and "
