@@ -275,12 +275,15 @@ class TaskControl:
             new = next_state(state, action)
             if run is None or new is None:
                 raise _wrong_state(task_id, state, action)
+            if run.spec is None and state is State.FAILED:  # a copy's stop takes back what it left
+                raise WrongState(
+                    f"loop {task_id!r} is {state}: there is nothing left to {action}",
+                    hint="its program has ended and left nothing behind; run it again to begin anew",
+                )
             if new is state:
                 return self._progress(task)  # somebody asked for it already
             # The program of a loop hears the command itself, also while it is paused.
             had_worker = state in (State.RUNNING, State.PAUSING) or run.spec is None
-            if run.spec is None and state is State.FAILED:  # nothing is left that could drain
-                new = next_state(new, Action.DRAINED) or new
             runs.set_state(connection, run.run_id, new)
             if new is State.PAUSED:
                 units.set_unfinished(connection, task_id, run.run_id, UnitState.PAUSED)

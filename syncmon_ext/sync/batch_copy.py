@@ -198,12 +198,17 @@ def _landed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
             with batch.target.savepoint():
                 batch.landed[unit.unit_id] = _land(batch, unit)
         except SyncmonError:
-            if not batch.target.in_transaction:
+            if not batch.target.in_transaction or not _goes_on(batch.way.reader):
                 raise
             batch.alone.append(unit.unit_id)
             break
         landed.append(unit)
     return landed
+
+
+def _goes_on(reader: AnySession) -> bool:
+    """Whether the source can be asked further after a table that did not go through."""
+    return not isinstance(reader, PostgresSession) or (reader.end_copy() and reader.in_transaction)
 
 
 def _land(batch: _Batch, unit: UnitPlan) -> Landed:
@@ -253,6 +258,8 @@ def _placed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
 def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
     session = batch.target
     if isinstance(session, SqliteSession):
+        if shape is None or shape.foreign_keys or shape.inbound:
+            raise CopyFailed("its foreign keys are to be looked at, or it is gone")
         swap_sqlite.rename(session, batch.own, unit)
         return
     if shape is None or shape.dependents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
@@ -113,6 +114,15 @@ def _committed(
     )
 
 
+def _transaction(session: AnySession, unit: UnitPlan) -> AbstractContextManager[None]:
+    """A transaction for rows; the table that they land in may have the target's triggers or checks."""
+    if isinstance(session, PostgresSession):
+        return session.transaction(
+            usual_names=unit.direct or unit.swap == "rename" or unit.max_rejects > 0
+        )
+    return session.transaction()
+
+
 def _copy(
     session: AnySession,
     copy: Callable[[Chunk], Part],
@@ -122,7 +132,7 @@ def _copy(
 ) -> ChunkResult:
     dialect = session.dialect
     landed = None
-    with session.transaction():
+    with _transaction(session, unit):
         # First, so that a twin whose COMMIT is under way is waited for before a row moves.
         if session.run_change(checkpoint.begun(dialect, own, unit.unit_id, chunk)):
             landed, read = copy(chunk)

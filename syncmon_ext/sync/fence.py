@@ -165,9 +165,10 @@ def _refuse_others(session: Session, own: Ownership, units: Sequence[UnitPlan]) 
             refuse_newer(own, unit, fence.token)
         elif not fence.finished:
             raise TargetBusy(
-                f"table {shown(unit.target_schema, unit.target_table)} is being written by run "
-                f"{fence.run_id} of task {fence.task_id}",
-                hint=f"wait for it or stop it; if it was abandoned: jupyter syncmon doctor --clean "
+                f"table {shown(unit.target_schema, unit.target_table)} is held by run {fence.run_id} of "
+                f"task {fence.task_id}, which is neither completed nor stopped",
+                hint=f"wait for it; where it has failed or is paused, start it again or stop it: jupyter "
+                f"syncmon stop {fence.task_id}; where its store is gone: jupyter syncmon doctor --clean "
                 f"{session.name}",
             )
 

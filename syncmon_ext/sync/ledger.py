@@ -31,7 +31,7 @@ from syncmon_ext.sync.quoting import ident, relation
 SCHEMA: Final = "_syncmon"
 # Raised with every change of the tables. What is added to a table may be NULL, so that the syncmon before
 # can still write to it.
-VERSION: Final = 1
+VERSION: Final = 2
 _LOCK: Final = 0x73796E63  # "sync": of pg_advisory_xact_lock, so that two claims do not both create
 
 
@@ -113,6 +113,7 @@ def ledger(dialect: str) -> Ledger:
             Column("scope", Text, primary_key=True),
             Column("cursor_column", Text, nullable=False),
             Column("watermark", Text, nullable=False),  # JSON
+            Column("target_oid", integer),  # of the table that has the rows; of PostgreSQL
             Column("task_id", Text, nullable=False),  # who wrote it last, for a person
             Column("run_id", Text, nullable=False),
         ),
@@ -142,6 +143,12 @@ def exists(session: Session) -> bool:
     """True where the target has the tables that every version has."""
     tables = ledger(session.dialect)
     return _there(session, [tables.fences, tables.units, tables.checkpoints])
+
+
+def is_current(session: Session) -> bool:
+    """True where the target has the tables of this version."""
+    table = ledger(session.dialect).version
+    return _there(session, [table]) and session.run(select(table.c.version)) == [(VERSION,)]
 
 
 def has_rejects(session: Session) -> bool:

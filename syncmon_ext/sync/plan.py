@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 import msgspec
 
 from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, Plan, UnitPlan
-from syncmon_ext.model.task import TableSpec, TaskSpec
+from syncmon_ext.model.task import Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import (
     consistency,
     engine_url,
+    ledger,
     missing_types,
     new_indexes,
     numbering,
@@ -24,6 +27,7 @@ from syncmon_ext.sync import (
 )
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
+from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import TableShape
 from syncmon_ext.sync.reflect.tables import reflect_all
@@ -42,8 +46,31 @@ def planned(task_id: str, spec: TaskSpec, source: Connection, target: Connection
         else:
             with opened(target, f"{READER}/plan") as writing:
                 plan = _planned(task_id, spec, reading, writing, target)
-    scoped = [msgspec.structs.replace(u, scope=watermark.scope(source, u)) for u in plan.units]
-    return msgspec.structs.replace(plan, units=scoped)
+                if spec.mode is Mode.INCREMENTAL:
+                    plan = _telling_lost(writing, _scoped(source, plan))
+    return _scoped(source, plan)
+
+
+def _scoped(source: Connection, plan: Plan) -> Plan:
+    units = [msgspec.structs.replace(u, scope=watermark.scope(source, u)) for u in plan.units]
+    return msgspec.structs.replace(plan, units=units)
+
+
+def _telling_lost(target: AnySession, plan: Plan) -> Plan:
+    """The plan, with a warning at each unit whose target has lost the rows of earlier runs."""
+    sound = [unit for unit in plan.units if not unit.errors]
+    if not ledger.is_current(target):
+        return plan
+    with suppress(CopyFailed):  # a table that may not be read is told when it is copied
+        lost = watermark.lost(target, sound)
+        units = [
+            msgspec.structs.replace(u, warnings=[*u.warnings, lost[u.unit_id]])
+            if u.unit_id in lost
+            else u
+            for u in plan.units
+        ]
+        return msgspec.structs.replace(plan, units=units)
+    return plan
 
 
 def _planned(
@@ -71,6 +98,7 @@ def _planned(
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
         units = new_indexes.checked(target, units, shapes)
+    units = _in_one_encoding(source, target, units)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(units, overlap.found(source, units) if one_database else {})
     units = _sharing_columns(_depending(units, shapes, places))
@@ -123,6 +151,27 @@ def _places(
         )
         for schema, table in names
     ]
+
+
+def _in_one_encoding(
+    source: AnySession, target: AnySession | None, units: list[UnitPlan]
+) -> list[UnitPlan]:
+    """The units, refused where both are SQLite files that keep text differently: neither can be attached
+    to the other. A file that is not there yet will have UTF-8."""
+    if not isinstance(source, SqliteSession) or isinstance(target, PostgresSession):
+        return units
+    ask = "PRAGMA encoding"
+    read = str(source.execute(ask)[0][0])
+    kept = str(target.execute(ask)[0][0]) if target is not None else "UTF-8"
+    if read == kept or any(unit.route == "sqlite_postgresql" for unit in units):
+        return units
+    other = kept if read == "UTF-8" else read
+    error = (
+        f"the source keeps its text in {read} and the target in {kept}, and SQLite copies between files of "
+        "one encoding only; make one of them anew: sqlite3 OLD .dump | sqlite3 NEW makes a file in UTF-8, "
+        f"and PRAGMA encoding = '{other}' before its first table one in {other}"
+    )
+    return [msgspec.structs.replace(unit, errors=[*unit.errors, error]) for unit in units]
 
 
 def _same_database(source: AnySession, target: AnySession) -> bool:

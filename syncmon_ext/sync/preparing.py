@@ -25,6 +25,7 @@ from syncmon_ext.sync import (
     staging,
     transfer,
     unit_row,
+    watermark,
     window,
 )
 from syncmon_ext.sync.databases import sessions
@@ -61,8 +62,13 @@ def prepare(
             done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
             restarted = not (len(done) == 1 and done[0].low is None and done[0].high == row.upper)
         if row is None or restarted:
+            anew = False
             if unit.mode is Mode.INCREMENTAL:
-                opened, warnings = window.opened(origin, session, unit)
+                lost = watermark.lost(session, [unit]).get(unit.unit_id)
+                anew = unit.swap == "create" or lost is not None
+                opened, warnings = window.opened(origin, session, unit, anew=anew)
+                if lost is not None and lost not in unit.warnings:  # the plan has not told of it
+                    warnings = [lost, *warnings]
                 unit = msgspec.structs.replace(unit, window=opened)
             row = UnitRow(
                 staging=None if unit.direct else names.staging(own, unit),
@@ -72,7 +78,7 @@ def prepare(
                 rows_swapped=None,
                 window=unit.window,
             )
-            _begin(session, own, unit, row)
+            _begin(session, own, unit, row, anew=anew)
         unit = msgspec.structs.replace(unit, window=row.window)
         done = checkpoint.committed(session, own, unit.unit_id)
         total = row.rows_swapped if row.swapped else _total(origin, unit, row.upper)
@@ -111,8 +117,12 @@ def epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
     return f"token {own.token}" if unit.chunk_method == "rowid" else ""
 
 
-def _begin(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow) -> None:
+def _begin(
+    session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow, *, anew: bool
+) -> None:
     with session.transaction():
+        if anew:
+            session.run_change(watermark.forgotten(session.dialect, unit))
         if row.staging is not None:
             session.change(f"DROP TABLE IF EXISTS {relation(unit.target_schema, row.staging)}")
         elif checkpoint.committed(session, own, unit.unit_id):

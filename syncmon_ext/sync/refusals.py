@@ -21,7 +21,7 @@ _PARENT: Final = (
     "the rows point to rows that the target lacks: list the table that they point to in this task, "
     "it is copied first; or drop the target's{constraint}"
 )
-_CHILDREN: Final = (
+CHILDREN: Final = (
     "rows of another table point to rows that are not in the source any more: take those away first, "
     'list that table in this task, or use mode = "merge"'
 )
@@ -37,6 +37,14 @@ _WIDE: Final = (
     "PostgreSQL keeps a row within a page of 8 KiB, of a long value at least a pointer of 18 bytes: copy "
     "fewer columns with columns = [...], or leave the row out with where"
 )
+_NOT_UTF8: Final = (
+    "the text is not UTF-8: correct it in the source, or leave the row out with where; max_rejects keeps "
+    "such rows apart"
+)
+_FUNCTION: Final = (
+    "the database's own function {function} says so: write the schema before each name in it, or give it "
+    "a search_path of its own (ALTER FUNCTION ... SET search_path = ...)"
+)
 _OTHER: Final = "mend what the server names, then start the task again: it goes on where it was"
 _POSTGRESQL: Final = {
     "23502": _NULL,
@@ -49,6 +57,10 @@ _POSTGRESQL: Final = {
     "3F000": _CHANGED,
     "P0001": _TRIGGER,
 }
+_FRESH: Final = (
+    "Rows that are mended in the source are read by a fresh start only: run --fresh, Start fresh… on the "
+    "page, fresh = true elsewhere"
+)
 _DENIED: Final = re.compile(r"permission denied for (?P<kind>[\w ]+?) (?P<name>\S+)$")
 _RIGHTS: Final = {  # to read, and to write
     "schema": ("USAGE", "USAGE, CREATE"),
@@ -63,24 +75,40 @@ _SQLITE: Final = {
     "FOREIGN KEY": _PARENT,
     "cannot store": _WIDER,
     "datatype mismatch": _WIDER,
-    "Could not decode": "the text is not UTF-8: correct it, or leave the row out with where",
+    "Could not decode": _NOT_UTF8,
     "no such table": _CHANGED,
     "no such column": _CHANGED,
     "has no column": _CHANGED,
 }
 
 
-def postgresql_hint(state: str, text: str, *, column: str = "", constraint: str = "") -> str:
-    """What to do about an error of PostgreSQL with this SQLSTATE."""
+def postgresql_hint(
+    state: str, text: str, *, column: str = "", constraint: str = "", function: str = ""
+) -> str:
+    """What to do about an error of PostgreSQL with this SQLSTATE, raised in ``function`` or by itself."""
+    if function and state[:2] == "42":
+        return _FUNCTION.format(function=function)
     if state == "23503":
-        hint = _CHILDREN if text.startswith("update or delete") else _PARENT
+        hint = CHILDREN if text.startswith("update or delete") else _PARENT
     elif state == "54000" and text.startswith("row is too big"):
         hint = _WIDE
+    elif state == "22021":
+        hint = _NOT_UTF8
     elif state[:2] == "22":
         hint = _WIDER
     else:
         hint = _POSTGRESQL.get(state, _OTHER)
     return _filled(hint, column, constraint)
+
+
+def late_hint(hint: str) -> str:
+    """``hint`` for rows that are refused when all of them are copied.
+
+    That they are not unique shows only then, with max_rejects too.
+    """
+    if hint.startswith(_UNIQUE.partition(",")[0]):
+        hint = hint.removesuffix(f", {_APART}")
+    return f"{hint}. {_FRESH}"
 
 
 def sqlite_hint(text: str, *, column: str = "") -> str:

@@ -148,8 +148,9 @@ def _put(session: AnySession, own: Ownership, row: UnitPlan) -> None:
     listed_columns = columns(column.name for column in row.copied)
     overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
     conflict = merging.on_conflict(row) if row.merge_key else ""
-    session.change(
-        f"INSERT INTO {relation(row.target_schema, row.target_table)} ({listed_columns}){overriding} "
-        f"SELECT {listed_columns} FROM {stage} WHERE true{conflict}"
-    )
+    with sessions.usual_names(session):
+        session.change(
+            f"INSERT INTO {relation(row.target_schema, row.target_table)} ({listed_columns}){overriding} "
+            f"SELECT {listed_columns} FROM {stage} WHERE true{conflict}"
+        )
     session.change(f"DROP TABLE {stage}")

@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.errors import CopyFailed, CountMismatch
+from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
     checkpoint,
+    dangling,
     fence,
     merging,
     names,
     numbering,
     ranges,
+    refusals,
     rejects,
     staging,
     swap_postgresql,
@@ -47,7 +50,8 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
         with session.transaction():
             if isinstance(session, PostgresSession):
                 swap_postgresql.set_memory(session)
-            staging.build_indexes(session, own, unit)
+            with _read_already():
+                staging.build_indexes(session, own, unit)
             fence.check(session, own, [unit])
             fault_point("index.before_commit")
         fault_point("index.after_commit")
@@ -66,7 +70,9 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             found = {unit.unit_id: _complete(session, own, unit) for unit in units}
             rows = {unit_id: row.rows_swapped or 0 for unit_id, row in found.items()}
             waiting = [unit for unit in units if not found[unit.unit_id].swapped]
-            warnings = _put(session, own, waiting, rows)
+            _refuse_lost(session, waiting)
+            with _read_already():
+                warnings = _put(session, own, waiting, rows)
             fault_point("swap.placed")
             for unit in waiting:
                 done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id])
@@ -113,11 +119,37 @@ def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:
     return msgspec.structs.replace(row, rows_swapped=merged[0].rows)
 
 
+@contextmanager
+def _read_already() -> Iterator[None]:
+    """Let refusals of rows say that they are not read again: all of the unit's chunks are committed."""
+    try:
+        yield
+    except BadRow as error:
+        hint = refusals.late_hint(error.hint)
+        raise BadRow(error.message, hint=hint, column=error.column, reason=error.reason) from None
+
+
+def _refuse_lost(session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Raise where the new rows of a unit would come into a table that has lost the older ones."""
+    lost = watermark.lost(session, units)
+    for unit in units:
+        if unit.unit_id not in lost:
+            continue
+        if watermark.stored(session, unit) is not None:
+            raise CopyFailed(
+                f"table {shown(unit.target_schema, unit.target_table)}: it was emptied or made anew "
+                "after the run had begun, which read the new rows only",
+                hint="start the task fresh: all rows are read again",
+            )
+        session.run_change(watermark.forgotten(session.dialect, unit))  # it read all of its own
+
+
 def _put(
     session: AnySession, own: Ownership, units: Sequence[UnitPlan], rows: dict[str, int]
 ) -> dict[str, list[str]]:
     """Old rows go from the tables that point to others first; new ones come the other way."""
     moved = [unit for unit in units if _is_moved(session, own, unit)]
+    pointing = dangling.pointing_there(session, units)
     taken_off: list[tuple[str, str, str]] = []
     if isinstance(session, PostgresSession) and len(moved) > 1:
         taken_off = swap_postgresql.take_off_circle(session, moved)
@@ -137,9 +169,13 @@ def _put(
                 swap_sqlite.rename(session, own, unit)
     if isinstance(session, PostgresSession):
         swap_postgresql.put_on(session, taken_off)
+    dangling.refuse_more(session, pointing)
     for unit in units:
+        warnings[unit.unit_id] = dangling.warnings(session, own, unit, staged=unit in moved)
+        if unit in moved:
+            session.change(f"DROP TABLE {relation(unit.target_schema, names.staging(own, unit))}")
         if isinstance(session, PostgresSession):
-            warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)
+            warnings[unit.unit_id] += swap_postgresql.add_foreign_keys(session, unit)
     numbering.go_on(session, units)
     return warnings
 
@@ -149,7 +185,8 @@ def _empty(session: AnySession, unit: UnitPlan) -> None:
     table = relation(unit.target_schema, unit.target_table)
     if isinstance(session, PostgresSession):
         session.change("SET LOCAL row_security = off")  # a policy that hides rows is an error then
-    session.change(f"DELETE FROM {table}")
+    with sessions.usual_names(session):
+        session.change(f"DELETE FROM {table}")
     if session.execute(f"SELECT 1 FROM {table} LIMIT 1"):
         raise CopyFailed(
             f"table {shown(unit.target_schema, unit.target_table)}: rows stay in it after a DELETE of all",
@@ -171,14 +208,14 @@ def _move(session: AnySession, own: Ownership, unit: UnitPlan, expected: int) ->
     listed = columns(column.name for column in unit.copied)
     overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
     conflict = merging.on_conflict(unit) if unit.swap == "merge" else ""
-    moved = session.change(
-        f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
-        f"SELECT {listed} FROM {stage} WHERE true{conflict}"
-    )
+    with sessions.usual_names(session):
+        moved = session.change(
+            f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
+            f"SELECT {listed} FROM {stage} WHERE true{conflict}"
+        )
     if moved != expected:
         raise CountMismatch(
             f"table {shown(unit.target_schema, unit.target_table)}: {expected} rows were copied and "
             f"{moved} came into the table",
             hint="a trigger or a rule of the target may drop rows; the table is as it was",
         )
-    session.change(f"DROP TABLE {stage}")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import checkpoint, digest, fence, names, ranges
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -37,7 +38,8 @@ def taken_back(session: AnySession, own: Ownership, unit: UnitPlan) -> list[Chun
     """The chunks whose content differs, which are no longer committed; none where all agree."""
     table = names.landing(own, unit)
     expected = checkpoint.digests(session, own, unit.unit_id)
-    by_range = compares_ranges(unit)
+    by_range = indexed = compares_ranges(unit)
+    bad: list[Chunk] | None = None
     index = f"{names.STAGING_PREFIX}verify_{table[-16:]}"
     if by_range:
         terms = ", ".join(ranges.key_terms(unit)) if session.dialect == "sqlite" else None
@@ -47,24 +49,38 @@ def taken_back(session: AnySession, own: Ownership, unit: UnitPlan) -> list[Chun
             session.change(f"CREATE INDEX IF NOT EXISTS {ident(index)} ON {place} ({terms})")
             fence.check(session, own, [unit])
         fault_point("verify.indexed")
-        bad = [
-            chunk
-            for chunk, wanted in expected
-            if digest.of_landed(session, table, unit, chunk.low, chunk.high) != wanted
-        ]
-    else:
+        bad = _differing(session, unit, table, expected)
+    if bad is None:
+        by_range = False
         total = sum((wanted for _, wanted in expected), Digest())
         found = digest.of_landed(session, table, unit, None, None)
         bad = [] if found == total else [chunk for chunk, _ in expected]
     fault_point("verify.compared")
     with session.transaction():
-        if by_range:
+        if indexed:
             session.change(f"DROP INDEX IF EXISTS {relation(unit.target_schema, index)}")
         _take_back(session, own, unit, table, bad, by_range=by_range)
         fence.check(session, own, [unit])
         fault_point("verify.before_commit")
     fault_point("verify.after_commit")
     return bad
+
+
+def _differing(
+    session: AnySession, unit: UnitPlan, table: str, expected: Sequence[tuple[Chunk, Digest]]
+) -> list[Chunk] | None:
+    """The chunks whose ranges differ; None where a range ends at the key of a row that was set aside,
+    which may be no value of the target's type."""
+    try:
+        return [
+            chunk
+            for chunk, wanted in expected
+            if digest.of_landed(session, table, unit, chunk.low, chunk.high) != wanted
+        ]
+    except BadRow:
+        if not unit.max_rejects:
+            raise
+        return None
 
 
 def _take_back(

@@ -1,15 +1,18 @@
 """The watermark: up to which value of its cursor a target table has the source's rows.
 
 It is the target's own memory: it advances in the transaction that puts the rows in place, and neither
-a stop nor the end of a run removes it.
+a stop nor the end of a run removes it. It is lost with the rows that it speaks of.
 """
+# ruff: noqa: S608  # names are quoted by sync.quoting
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Delete, delete, select
 
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.connection import Connection
@@ -19,7 +22,15 @@ from syncmon_ext.sync import checkpoint
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.engine_url import masked
 from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.quoting import relation
+
+TABLES_ASKED: Final = 200  # of one statement; SQLite joins 500 at most
+
+_AGAIN: Final = "all rows are read again, not only the new ones"
+EMPTIED: Final = f"the target is empty, though rows were copied into it before: {_AGAIN}"
+MADE_ANEW: Final = f"the target was made anew since rows were copied into it: {_AGAIN}"
 
 
 def scope(source: Connection, unit: UnitPlan) -> str:
@@ -61,6 +72,7 @@ def advance(session: Session, own: Ownership, unit: UnitPlan, window: Window | N
         "watermark": checkpoint.encoded(window.high),
         "task_id": own.task_id,
         "run_id": own.run_id,
+        "target_oid": _oids(session, [unit])[0],
     }
     session.run_change(
         insert.values(
@@ -73,3 +85,66 @@ def advance(session: Session, own: Ownership, unit: UnitPlan, window: Window | N
             set_=values,
         )
     )
+
+
+def lost(session: Session, units: Sequence[UnitPlan]) -> dict[str, str]:
+    """Of each unit whose target has lost the rows that watermarks speak of: how, by the unit's id.
+
+    A few questions for many tables. SQLite does not tell whether a table that has rows was made anew.
+    """
+    there = [unit for unit in units if unit.swap == "merge" and unit.cursor is not None]
+    if not there:
+        return {}
+    table = ledger(session.dialect).watermarks
+    names = listed(session.dialect, name=[unit.target_table for unit in there])
+    rows = session.run(
+        select(table.c.target_schema, table.c.target_table, table.c.target_oid).where(
+            table.c.target_table.in_(select(names.c.name))
+        )
+    )
+    known: dict[tuple[str, str], set[int]] = {}
+    for schema, name, oid in rows:
+        known.setdefault((schema, name), set()).update([] if oid is None else [oid])
+    marked = [unit for unit in there if _target(unit) in known]
+    found = {}
+    for at in range(0, len(marked), TABLES_ASKED):
+        some = marked[at : at + TABLES_ASKED]
+        for unit, oid in zip(some, _oids(session, some), strict=True):
+            if known[_target(unit)] - {oid}:
+                found[unit.unit_id] = MADE_ANEW
+        found |= {unit.unit_id: EMPTIED for unit in _empty(session, some)}
+    return found
+
+
+def forgotten(dialect: str, unit: UnitPlan) -> Delete:
+    """Removes what is known of the unit's target: others' rows, too, went with its own."""
+    table = ledger(dialect).watermarks
+    return delete(table).where(
+        table.c.target_schema == (unit.target_schema or ""),
+        table.c.target_table == unit.target_table,
+    )
+
+
+def _target(unit: UnitPlan) -> tuple[str, str]:
+    return unit.target_schema or "", unit.target_table
+
+
+def _oids(session: Session, units: Sequence[UnitPlan]) -> list[int | None]:
+    if session.dialect != "postgresql":
+        return [None] * len(units)
+    names = [relation(unit.target_schema, unit.target_table) for unit in units]
+    rows = session.execute(
+        "SELECT to_regclass(name)::oid::bigint FROM unnest(%s::text[]) WITH ORDINALITY "
+        "AS wanted (name, place) ORDER BY place",
+        (names,),
+    )
+    return [row[0] for row in rows]
+
+
+def _empty(session: Session, units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    asked = (
+        f"SELECT {n} WHERE NOT EXISTS "
+        f"(SELECT 1 FROM {relation(unit.target_schema, unit.target_table)})"
+        for n, unit in enumerate(units)
+    )
+    return [units[row[0]] for row in session.execute(" UNION ALL ".join(asked))]

@@ -15,12 +15,15 @@ from syncmon_ext.sync.keys import packed, unpacked
 from syncmon_ext.sync.quoting import ident, relation
 
 
-def opened(source: AnySession, target: AnySession, unit: UnitPlan) -> tuple[Window, list[str]]:
+def opened(
+    source: AnySession, target: AnySession, unit: UnitPlan, *, anew: bool
+) -> tuple[Window, list[str]]:
     """What a unit that begins now reads, and what a person should know about it.
 
     The upper end never lies below the watermark: a source that was set back is read from there on.
+    ``anew``: the target has nothing that a watermark could speak of.
     """
-    mark = None if unit.swap == "create" else watermark.stored(target, unit)
+    mark = None if anew else watermark.stored(target, unit)
     if isinstance(source, PostgresSession):
         return _in_postgresql(source, unit, mark)
     return _in_sqlite(source, unit, mark)

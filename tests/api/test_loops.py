@@ -78,3 +78,13 @@ def test_report_out_of_order_and_of_nobody(api: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "loop_lost")
     answer = api.post("loops/nobody/updates", json=report(orders, 1))
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "task_not_found")
+
+
+def test_loop_that_failed_is_not_stopped(api: httpx.Client) -> None:
+    orders = api.post("loops", json=new_loop(name="broken")).json()
+    api.post("loops/broken/updates", json=report(orders, 1, phase="failed", error="no colour"))
+    answer = api.post("tasks/broken/stop")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "wrong_state")
+    assert "is failed" in answer.json()["error"]["message"]
+    progress = api.get("tasks/broken/progress").json()
+    assert (progress["state"], progress["error"]) == ("failed", "no colour")

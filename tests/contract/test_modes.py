@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.model.errors import CopyFailed
-from syncmon_ext.sync import jobs
+from syncmon_ext.sync import jobs, watermark
 from syncmon_ext.sync.faults import FaultInjected
 from tests.contract.pairs import Pair
 from tests.examples import examples
@@ -219,6 +219,65 @@ def test_dropped_target_is_filled_again(pair: Pair) -> None:
     make_events(source, [(n, "v", at(n)) for n in range(6)])
     run(source, target, mode="incremental")
     target.run("DROP TABLE events")
+    run(source, target, mode="incremental")
+    assert content(target) == content(source)
+
+
+EMPTYING = {
+    "emptied": ["DELETE FROM events"],
+    "made anew": [
+        "DROP TABLE events",
+        "CREATE TABLE events (id {id} NOT NULL PRIMARY KEY, v TEXT, updated_at {at})",
+    ],
+}
+
+
+@pytest.mark.parametrize("emptying", EMPTYING.values(), ids=EMPTYING)
+def test_emptied_target_is_filled_again(pair: Pair, emptying: list[str]) -> None:
+    source, target = pair
+    make_events(source, [(n, "v", at(n)) for n in range(6)])
+    run(source, target, mode="incremental")
+    one = {**EVENTS, "where": {"id": 1}}
+    run(source, target, mode="incremental", tables=[one])
+    of = {"postgresql": ("BIGINT", "TIMESTAMP"), "sqlite": ("INTEGER", "TEXT")}[target.dialect]
+    for statement in emptying:
+        target.run(statement.format(id=of[0], at=of[1]))
+    source.insert("events", [(9, "new", at(9))])
+    copy = Copy(source, target, mode="incremental", tables=[EVENTS])
+    assert watermark.EMPTIED in copy.units[0].warnings
+    # What another filter brought is gone as well, though the table is no longer empty by then.
+    run(source, target, mode="incremental", tables=[{**EVENTS, "where": {"id": 9}}])
+    run(source, target, mode="incremental", tables=[one])
+    run(source, target, mode="incremental")
+    assert content(target) == content(source)
+    copy = Copy(source, target, mode="incremental", tables=[EVENTS])
+    assert not {watermark.EMPTIED, watermark.MADE_ANEW}.intersection(copy.units[0].warnings)
+
+
+def test_target_that_was_made_anew_with_rows_is_filled_again(database: Maker) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    make_events(source, [(n, "v", at(n)) for n in range(6)])
+    run(source, target, mode="incremental")
+    target.run("DROP TABLE events")
+    make_events(target, [(5, "v", at(5))])
+    copy = run(source, target, mode="incremental")
+    assert watermark.MADE_ANEW in copy.units[0].warnings
+    assert content(target) == content(source)
+
+
+def test_target_that_is_emptied_while_it_is_copied_is_not_called_complete(pair: Pair) -> None:
+    source, target = pair
+    make_events(source, [(n, "v", at(n)) for n in range(6)])
+    run(source, target, mode="incremental")
+    source.insert("events", [(9, "new", at(9))])
+    copy = Copy(source, target, owner(run="late"), mode="incremental", tables=[EVENTS])
+    with copy.claimed():
+        copy.copy_all(copy.units[0], 3)
+        target.run("DELETE FROM events")
+        with pytest.raises(CopyFailed, match="events: it was emptied or made anew") as caught:
+            copy.swap(*copy.units)
+    assert "fresh" in caught.value.hint
+    jobs.discard(copy.target, copy.own, copy.units)
     run(source, target, mode="incremental")
     assert content(target) == content(source)
 

@@ -43,6 +43,20 @@ def replay(copy: Copy) -> tuple[int, int, int]:
     return done.replayed, done.gone, done.remaining
 
 
+@pytest.mark.parametrize("key", ["id", "id, v"])
+def test_keys_that_the_target_cannot_hold_are_set_aside(database: Maker, key: str) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(f"CREATE TABLE items (id INT NOT NULL, v TEXT NOT NULL, PRIMARY KEY ({key}))")
+    good = [(n, "good") for n in range(30)]
+    source.insert("items", [*good, *((f"k{n}", "bad") for n in range(30)), (2.5, "bad")])
+    target.run(f"CREATE TABLE items (id bigint, v text, PRIMARY KEY ({key}))")
+    copy = copy_of(source, target, max_rejects=40, verify="hash")
+    assert copy.run(10) == {"items": 30}
+    assert sorted(target.query("SELECT id, v FROM items")) == good
+    found = jobs.rejects(target.connection, "store1", "task", 100).rejects
+    assert len(found) == 31, found[:2]
+
+
 @pytest.mark.parametrize("mode", ["replace", "append", "merge"])
 @pytest.mark.parametrize("size", [7, 1000])
 def test_bad_rows_are_kept_and_the_rest_is_copied(pair: Pair, mode: str, size: int) -> None:

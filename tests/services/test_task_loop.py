@@ -203,7 +203,16 @@ def test_failed_loop_tells_the_last_line(services: Services) -> None:
     seen = services.progress.progress("cleaning")
     assert seen.error == seen.units[0].error == "ValueError: no colour"
     assert loop.log()[-1] == ("error", "failed after 7 iterations: ValueError: no colour")
-    assert services.control.stop("cleaning").state is State.STOPPED
+
+
+def test_stop_does_not_hide_a_failure(services: Services) -> None:
+    Program(services).report(Phase.FAILED, 7, error="ValueError: no colour")
+    with pytest.raises(
+        WrongState, match="loop 'cleaning' is failed: there is nothing left to stop"
+    ):
+        services.control.stop("cleaning")
+    seen = services.progress.progress("cleaning")
+    assert (seen.state, seen.error) == (State.FAILED, "ValueError: no colour")
 
 
 def test_start_does_not_begin_a_loop(services: Services) -> None:

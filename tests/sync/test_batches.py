@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from syncmon_ext.model.errors import FenceLost
+from syncmon_ext.model.errors import BadRow, FenceLost
 from syncmon_ext.sync import batch_copy, jobs
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.results import BatchResult
@@ -171,3 +171,23 @@ def test_batch_of_an_older_owner_changes_nothing(database: Maker, target_dialect
         with pytest.raises(FenceLost):
             batch(copy)
     assert tables(target) == set()
+
+
+@pytest.mark.parametrize("width", [20, 1000])
+def test_refused_row_in_the_middle_of_a_copy_is_no_outage(database: Maker, width: int) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    for table in ("a", "b"):
+        source.run(
+            f"CREATE TABLE {table} (id int PRIMARY KEY, v text)",
+            f"INSERT INTO {table} SELECT n, repeat('x', {width}) FROM generate_series(1, 3000) n",
+        )
+    source.run("UPDATE b SET v = NULL WHERE id = 5")
+    target.run("CREATE TABLE b (id INTEGER NOT NULL PRIMARY KEY, v TEXT NOT NULL)")
+    copy = copy_of(source, target, tables=["a", "b"])
+    with copy.claimed():
+        if width > 100:  # what is left of the COPY is too long to be read
+            with pytest.raises(BadRow, match="NOT NULL"):
+                batch(copy, 5000)
+        else:
+            result = batch(copy, 5000)
+            assert (placed(result), result.alone) == ({"a": 3000}, ["b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from syncmon_ext.model.errors import InvalidConfig
+from syncmon_ext.model.errors import CopyFailed, InvalidConfig, TargetBusy
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, UnitState
 from syncmon_ext.model.task import TaskSpec
@@ -23,8 +24,10 @@ from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import snapshots, tasks
 from syncmon_ext.store.store import Store
+from syncmon_ext.sync import jobs
+from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import READER, connect
-from tests.sync.copying import Copy
+from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker, database, dsn
 
 __all__ = ["database"]
@@ -103,8 +106,13 @@ CASES = {
     ),
     "single": Case(
         r"table (public\.)?single.*(?i:unique).*(single_v_key|single\.v)",
-        "merge.*max_rejects",
+        "merge.*(max_rejects|fresh start)",
         target=f"({KEY}, v TEXT UNIQUE)",
+    ),
+    "found_late": Case(
+        r"(could not create unique index \"late_v\"|UNIQUE constraint failed: found_late\.v)",
+        "make the rows unique.*(constraint late_v|rule). Rows that are mended .* --fresh",
+        target=f"({KEY}, v TEXT); CREATE UNIQUE INDEX late_v ON found_late (v)",
     ),
     "checked": Case(
         r"table (public\.)?checked.*v_is_short",
@@ -161,7 +169,7 @@ def test_each_failed_table_says_what_is_wrong_and_what_to_do(
             rows = [(1, None), (2, "abcdef"), (3, "abcdef")]
             source.insert(name, [row + ("x",) * (name == "wide") for row in rows])
         if case.target:
-            target.run(f"CREATE TABLE {name} {case.target}")
+            target.run(*f"CREATE TABLE {name} {case.target}".split("; "))
     source.run(f"CREATE TABLE sound ({KEY})")
     tables = [{"name": name, **case.spec} for name, case in cases.items()]
     progress = outcome(tmp_path, source, target, [*tables, "sound"])
@@ -260,3 +268,123 @@ def test_table_that_may_not_be_read_is_told_with_the_statement(
         assert units["t"].hint == "as its owner: GRANT SELECT ON t TO reader"
     finally:
         source.run("DROP OWNED BY reader CASCADE", "DROP ROLE reader")
+
+
+AUDITED = (  # as applications write them: no schema before a name
+    "CREATE TABLE audit (id bigint)",
+    "CREATE FUNCTION short(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN length($1) < 9; END'",
+    "CREATE FUNCTION good(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN short($1); END'",
+    f"CREATE TABLE t ({KEY}, v text CHECK (good(v)))",
+    "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN INSERT INTO audit VALUES (coalesce(NEW.id, OLD.id)); RETURN coalesce(NEW, OLD); END $$",
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "noted"),
+    [
+        ({}, [(1,), (7,)]),
+        ({"mode": "append"}, [(1,)]),
+        ({"mode": "append", "direct": True}, [(1,)]),
+        ({"mode": "merge"}, [(1,)]),
+        ({"mode": "merge", "max_rejects": 1}, [(1,)]),
+    ],
+)
+def test_target_s_own_functions_find_their_names(
+    database: Maker, spec: dict[str, Any], noted: list[Any]
+) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(f"CREATE TABLE t ({KEY}, v TEXT)", "INSERT INTO t VALUES (1, 'a')")
+    target.run(
+        *AUDITED,
+        "INSERT INTO t VALUES (7, 'old')",
+        "CREATE TRIGGER n BEFORE INSERT OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    Copy(source, target, tables=["t"], **{"verify": "count", **spec}).run()
+    assert sorted(target.query("SELECT id FROM audit")) == noted
+
+
+def test_check_finds_its_names_in_a_table_that_is_renamed(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(f"CREATE TABLE t ({KEY}, v text)", "INSERT INTO t VALUES (1, 'a')")
+    target.run(*AUDITED)
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].swap == "rename"
+    copy.run()
+    assert target.query("SELECT * FROM t") == [(1, "a")]
+
+
+def test_function_that_does_not_find_its_names_is_told(database: Maker) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(f"CREATE TABLE t ({KEY}, v TEXT)", "INSERT INTO t VALUES (1, 'a')")
+    target.run(
+        *AUDITED,
+        "CREATE TRIGGER n BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION note()",
+        "DROP TABLE audit",
+    )
+    with pytest.raises(CopyFailed, match='relation "audit" does not exist') as caught:
+        Copy(source, target, tables=["t"], mode="append").run()
+    assert re.search(r"own function (public\.)?note\(\) says so", caught.value.hint), (
+        caught.value.hint
+    )
+
+
+def test_merge_over_a_column_that_the_target_always_numbers_is_refused(database: Maker) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(f"CREATE TABLE t ({KEY}, n INTEGER)", "INSERT INTO t VALUES (1, 5)")
+    always = "bigint GENERATED ALWAYS AS IDENTITY"
+    target.run(
+        f"CREATE TABLE t (id {always} PRIMARY KEY, n {always})", "INSERT INTO t DEFAULT VALUES"
+    )
+    said = Copy(source, target, tables=["t"], mode="merge").units[0].refusal
+    assert said is not None
+    assert "column n of target table t is GENERATED ALWAYS AS IDENTITY" in said[0]
+    assert 'ALTER TABLE "t" ALTER "n" SET GENERATED BY DEFAULT' in said[1]
+    target.run('ALTER TABLE "t" ALTER "n" SET GENERATED BY DEFAULT')
+    Copy(source, target, tables=["t"], mode="merge").run()
+    assert target.query("SELECT * FROM t") == [(1, 5)]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_files_of_two_encodings_are_refused_and_of_one_are_copied(
+    database: Maker, made: bool
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    utf16 = ("PRAGMA encoding = 'UTF-16le'", "CREATE TABLE first (a)")
+    for db in (source, target):
+        Path(db.path).unlink()
+    at_once(source, *utf16)
+    if made:
+        at_once(target, "CREATE TABLE first (a)")
+    source.run(f"CREATE TABLE t ({KEY}, v TEXT)", "INSERT INTO t VALUES (1, 'é😀')")
+    said = Copy(source, target, tables=["t"]).units[0].refusal
+    assert said is not None
+    assert (
+        "keeps its text in UTF-16le and the target in UTF-8" in said[0]
+        and "encoding = 'UTF-16le'" in said[1]
+    )
+    sessions.close_all()
+    Path(target.path).unlink(missing_ok=True)
+    at_once(target, *utf16)
+    Copy(source, target, tables=["t"]).run()
+    assert target.query("SELECT * FROM t") == [(1, "é😀")]
+
+
+def at_once(db: Database, *statements: str) -> None:
+    with closing(sqlite3.connect(db.path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_table_that_another_run_holds_is_told_with_the_way_out(database: Maker) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(f"CREATE TABLE t ({KEY})")
+    first = Copy(source, target, owner(run="first"), tables=["t"])
+    second = Copy(source, target, owner(run="second"), tables=["t"])
+    with (
+        first.claimed(),
+        pytest.raises(TargetBusy, match="held by run first of task task") as caught,
+    ):
+        jobs.claim(second.target, second.own, second.units)
+    assert "jupyter syncmon stop task" in caught.value.hint
+    assert f"doctor --clean {target.connection.name}" in caught.value.hint

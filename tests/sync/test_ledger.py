@@ -13,6 +13,10 @@ __all__ = ["database"]
 
 # What each change of the tables added, the newest first; taken away again, it is what was there before.
 ADDED = (
+    [
+        "ALTER TABLE {watermarks} DROP COLUMN target_oid",
+        "UPDATE {version} SET version = 1",
+    ],
     ["DROP TABLE {version}"],
     ["DROP TABLE {rejects}"],
     ["ALTER TABLE {checkpoints} DROP COLUMN digest"],

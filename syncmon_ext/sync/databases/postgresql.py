@@ -70,6 +70,7 @@ _RAISED: Final = "P0001"  # a trigger's own refusal
 _COPY_COLUMN: Final = re.compile(
     r"^COPY .*?, line \d+, column (?P<column>.*?)(?::|$)", re.MULTILINE
 )
+_FUNCTION: Final = re.compile(r"^(?:PL/\w+|SQL) function (?P<name>\S+?\(.*?\)|\S+)", re.MULTILINE)
 _REFUSED: Final = ("28000", "28P01", "3D000")
 # The same while connecting, when libpq keeps the SQLSTATE for itself: waiting mends none of it.
 _REFUSED_SAID: Final = re.compile(
@@ -115,7 +116,7 @@ class PostgresSession:
             )
             row = self._open.execute(
                 "SELECT current_schema(), current_setting('server_version_num')::int, "
-                "current_database(), pg_backend_pid()"
+                "current_database(), pg_backend_pid(), current_setting('search_path')"
             ).fetchone()
             if row is None:
                 raise DatabaseUnavailable(f"{self.name}: the server gave no answer")
@@ -123,6 +124,7 @@ class PostgresSession:
             self.version: int = row[1]
             self.database: str = row[2]
             self.pid: int = row[3]
+            self.usual_path: str = row[4]  # of the role, or of the database
             settings = dict(SETTINGS)
             if self.version < 140000:
                 del settings["client_connection_check_interval"]
@@ -168,15 +170,33 @@ class PostgresSession:
             return self.raw.execute(*_compiled(statement)).rowcount
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """One transaction that writes; READ COMMITTED, so that a lock's loser sees the winner's row."""
-        self.change("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+    def transaction(self, *, usual_names: bool = False) -> Iterator[None]:
+        """One transaction that writes; READ COMMITTED, so that a lock's loser sees the winner's row.
+
+        With ``usual_names`` all of it is as within ``usual_names()``, at no cost.
+        """
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+        self.change(f"{begin}; {self._search(self.usual_path)}" if usual_names else begin)
         try:
             yield
             self.change("COMMIT")
         except BaseException:
             self._rollback()
             raise
+
+    @contextmanager
+    def usual_names(self) -> Iterator[None]:
+        """Around statements that call the target's own functions: triggers, rules and checks.
+
+        Names without a schema mean in them what they mean to the role elsewhere. An error ends the
+        transaction, and this with it.
+        """
+        self.change(self._search(self.usual_path))
+        yield
+        self.change(self._search(SETTINGS["search_path"]))
+
+    def _search(self, path: str) -> str:
+        return f"SELECT set_config('search_path', {self.literal(path)}, true)"
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -299,11 +319,13 @@ class PostgresSession:
             hint = refusals.right_hint(text, user, reading=self._read_only)
             return CopyFailed(f"{self.name}: {text}", hint=hint)
         said = f"{self.name}: {text}" + (f" (SQLSTATE {state})" if state else "")
+        function = _FUNCTION.search(error.diag.context or "")
         hint = refusals.postgresql_hint(
             state,
             text,
             column=error.diag.column_name or "",
             constraint=error.diag.constraint_name or "",
+            function=function["name"] if function else "",
         )
         if state[:2] in _OF_A_ROW or state == _RAISED or isinstance(error, psycopg.DataError):
             within = _COPY_COLUMN.search(error.diag.context or "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import msgspec
 
@@ -19,6 +19,11 @@ _kept: dict[_Key, AnySession] = {}
 _orphans: dict[_Key, list[int]] = {}
 READER = "syncmon/source"
 TERMINATE_MILLISECONDS = 5_000
+
+
+def usual_names(session: AnySession) -> AbstractContextManager[None]:
+    """Around statements that fire the target's triggers, see PostgresSession; SQLite has no schemas."""
+    return session.usual_names() if isinstance(session, PostgresSession) else nullcontext()
 
 
 @contextmanager

@@ -56,7 +56,8 @@ SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), form
        WHEN 'c' THEN (SELECT string_agg(f.attname || ' ' || format_type(f.atttypid, f.atttypmod), ', '
                                         ORDER BY f.attnum)
                       FROM pg_attribute f WHERE f.attrelid = coalesce(et.typrelid, t.typrelid)
-                      AND f.attnum > 0 AND NOT f.attisdropped) END
+                      AND f.attnum > 0 AND NOT f.attisdropped) END,
+       a.attidentity = 'a'
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type et ON et.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -241,6 +242,7 @@ def _column(
     element: str | None,
     user_defined: bool,
     definition: str | None,
+    numbered_always: bool,
 ) -> ColumnShape:
     return ColumnShape(
         name=name,
@@ -255,6 +257,7 @@ def _column(
         kind=element or typtype,
         user_defined=user_defined,
         definition=definition,
+        numbered_always=numbered_always,
     )
 
 

@@ -17,6 +17,7 @@ class ColumnShape(msgspec.Struct, frozen=True, kw_only=True):
     collation: str | None = None  # None: the type's default
     default: str | None = None
     identity: bool = False  # identity, serial or AUTOINCREMENT
+    numbered_always: bool = False  # GENERATED ALWAYS AS IDENTITY: no UPDATE may give it a value
     generated: str | None = None  # the expression, for a column that the database computes
     virtual: bool = False  # it is computed when it is read
     kind: str = (

@@ -62,7 +62,8 @@ class Catalog:
                 self._tables[name.lower()] = (name, kind, sql)
         for name, other, rule in session.execute(
             'SELECT s.name, f."table", f.on_delete FROM sqlite_schema s, '
-            "pragma_foreign_key_list(s.name) f WHERE s.type = 'table' AND s.sql LIKE '%REFERENCES%'"
+            "pragma_foreign_key_list(s.name) f WHERE s.type = 'table' AND s.sql LIKE '%REFERENCES%' "
+            "AND s.name NOT LIKE '\\_syncmon\\_%' ESCAPE '\\'"  # where rows land for a moment
         ):
             self._inbound[other.lower()][name, rule] = None
 
