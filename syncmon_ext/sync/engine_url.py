@@ -12,8 +12,6 @@ from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.sync import url_rules
 
 DIALECTS = ("sqlite", "postgresql")
-# Parameters of a URL's query that hold a secret in libpq.
-_SECRET_QUERY = ("password", "sslpassword", "passfile", "sslkey", "oauth_client_secret")
 
 
 def parsed(connection: Connection) -> URL:
@@ -60,15 +58,3 @@ def check(connection: Connection) -> None:
     """Raise InvalidConfig for a connection that breaks a rule, without connecting."""
     if dialect(connection) == "sqlite":
         sqlite_path(connection)
-
-
-def masked(url: str) -> str:
-    """``url`` as it may be shown: no password, neither in its user part nor in its query."""
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        return "(not a URL)"
-    hidden = {key: "***" for key in _SECRET_QUERY if key in parts.query}
-    if hidden:
-        parts = parts.update_query_dict(hidden)
-    return parts.render_as_string(hide_password=True)

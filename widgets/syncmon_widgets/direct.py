@@ -49,7 +49,7 @@ class Direct:
     @property
     def where(self) -> str:
         """What this works on, for a person."""
-        return f"the store {self._store.url.render_as_string(hide_password=True)}"
+        return f"the store {self._store.shown_url}"
 
     @property
     def base_url(self) -> str | None:
