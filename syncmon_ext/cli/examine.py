@@ -157,6 +157,17 @@ def _drivers() -> Iterator[Finding]:
 
 
 def _store(bench: Workbench) -> Iterator[Finding]:
+    place = bench.place
+    for trouble in place.troubles:
+        yield Finding("!", "Jupyter", trouble, "correct it: a server leaves the whole file out")
+    yield Finding("·", "store", f"named by {place.named_by}")
+    if place.is_relative:
+        yield Finding(
+            "!",
+            "store",
+            f"{masked(place.url)} is another file in each folder that a program is started in",
+            "write its whole path",
+        )
     store = bench.store
     name = store.shown_url
     with store.write():  # a transaction that can begin can write

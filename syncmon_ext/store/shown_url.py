@@ -25,7 +25,7 @@ def masked(url: str | URL) -> str:
     return parts.render_as_string(hide_password=True)
 
 
-def without_secrets(url: str) -> str:
+def without_secrets(url: str | URL) -> str:
     """``url`` as others may use it who have the secrets themselves, such as in ``~/.pgpass``.
 
     Where it cannot be read, nothing of it is left.

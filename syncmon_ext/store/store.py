@@ -35,7 +35,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.url: Final = _checked_url(url)
+        self.url: Final = checked_url(url)
         self.engine: Final = _engine(self.url)
         self._writer = self.engine.execution_options(**{WRITE_OPTION: True})
         # SQLite's readers see one state by nature.
@@ -97,7 +97,8 @@ class Store:
         return found
 
 
-def _checked_url(url: str) -> URL:
+def checked_url(url: str) -> URL:
+    """The URL of a store, of a file with its whole path; raises InvalidConfig where it is none."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -211,6 +212,8 @@ def _hint(said: str) -> str:
         return "free some space on the disk that holds the store"
     if "unable to open" in said:
         return "the file or its folder is gone, or may not be read: put it back"
+    if "no password supplied" in said:
+        return "keep its password in ~/.pgpass, or set SYNCMON_STORE to the whole URL"
     if "not a database" in said or "malformed" in said:
         return "the file is no SQLite database: move it away, and a new store is made"
     return "check that the store's database runs, or set SYNCMON_STORE to another place"
