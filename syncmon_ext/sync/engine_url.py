@@ -54,6 +54,19 @@ def sqlite_path(connection: Connection) -> Path:
     return url_rules.allowed_path(Path(database).expanduser(), connection.name)
 
 
+def leads_elsewhere(old: Connection, new: Connection) -> bool:
+    """Whether the two may be different databases, or one that different people see."""
+    return _place(old) != _place(new)
+
+
+def _place(connection: Connection) -> tuple[object, ...]:
+    url = parsed(connection)
+    if url.get_backend_name() == "sqlite":
+        return ("sqlite", sqlite_path(connection))
+    reach = {key: url.query[key] for key in url_rules.REACH if key in url.query}
+    return (url.get_backend_name(), url.username, url.host, url.port, url.database, reach)
+
+
 def check(connection: Connection) -> None:
     """Raise InvalidConfig for a connection that breaks a rule, without connecting."""
     if dialect(connection) == "sqlite":
