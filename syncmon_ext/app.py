@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,15 +26,18 @@ from syncmon_ext.api.routes import ROUTES, api_handlers
 from syncmon_ext.api.sse_sockets import Sockets
 from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.page.handler import page_handlers
-from syncmon_ext.services.configuration import default_store_url
+from syncmon_ext.services.configuration import CONFIG_VARIABLE
 from syncmon_ext.services.ebb import Ebb
+from syncmon_ext.services.handing_down import hand_down_file, hand_down_store
 from syncmon_ext.services.holds import HoldMonitor
 from syncmon_ext.services.lifecycle import SCHEMA_ID, SCHEMA_PATH, events
 from syncmon_ext.services.metrics import Metrics
 from syncmon_ext.services.observer import Numbers
 from syncmon_ext.services.services import LazyServices, Settings
+from syncmon_ext.services.store_place import default_store_url
 from syncmon_ext.store.announcements import Announcement
 from syncmon_ext.sync import inherited
+from syncmon_ext.sync.launcher import STORE_VARIABLE
 
 THREADS: Final = 8  # calls that read or write the store at a time
 SLOW_THREADS: Final = 4  # plans and connection tests at a time
@@ -51,12 +55,14 @@ class SyncmonApp(ExtensionApp):
 
     store_url = Unicode(
         help="""Where syncmon keeps tasks, runs and logs: a URL like sqlite:////path/store.db or
-        postgresql://user@host/database. $SYNCMON_STORE, or a file in Jupyter's data dir."""
+        postgresql://user@host/database. $SYNCMON_STORE comes before what a configuration file says,
+        and after the command line. By default a file in Jupyter's data dir."""
     ).tag(config=True)
     config_file = Unicode(
         "",
-        help="""The syncmon.toml with connections and tasks. Empty: $SYNCMON_CONFIG, or the first one
-        in Jupyter's config dirs.""",
+        help="""The syncmon.toml with connections and tasks. $SYNCMON_CONFIG comes before what a
+        configuration file says, and after the command line. Empty: the first one in Jupyter's config
+        dirs.""",
     ).tag(config=True)
     trust_cwd = Bool(
         False,
@@ -120,10 +126,18 @@ class SyncmonApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Make the services, which open the store when it is first needed."""
         inherited.hand_down(sqlite_roots=self.sqlite_roots, log_details=self.log_details)
+        store_url = self._named("store_url", STORE_VARIABLE) or default_store_url()
+        config_file = self._named("config_file", CONFIG_VARIABLE)
+        if not hand_down_store(store_url):
+            self.log.warning(
+                "syncmon: kernels of this server inherit the address of its store without the "
+                "password. They need it only where the server does not let them in: ~/.pgpass"
+            )
+        hand_down_file(config_file, trust_cwd=self.trust_cwd)
         self._lazy = LazyServices(
             Settings(
-                store_url=self.store_url,
-                config_file=self.config_file or None,
+                store_url=store_url,
+                config_file=config_file or None,
                 trust_cwd=self.trust_cwd,
                 push_interval=self.push_interval,
                 heartbeat=self.heartbeat,
@@ -147,6 +161,21 @@ class SyncmonApp(ExtensionApp):
             SEARCH_THREADS, thread_name_prefix="syncmon-search"
         )
         self.settings[OPENAPI_ROUTES] = ROUTES
+
+    def _named(self, trait: str, variable: str) -> str:
+        """What the command line says, the environment, or else the configuration."""
+        said: str = getattr(self, trait)
+        serverapp = self.serverapp
+        if serverapp is not None and trait in serverapp.cli_config.get(type(self).__name__, {}):
+            return said
+        chosen = os.environ.get(variable, "")
+        if chosen and trait in self.config.get(type(self).__name__, {}) and chosen != said:
+            self.log.warning(
+                "syncmon: $%s is set, so SyncmonApp.%s of the configuration is not used",
+                variable,
+                trait,
+            )
+        return chosen or said
 
     def initialize_handlers(self) -> None:
         """Add the API and the page."""

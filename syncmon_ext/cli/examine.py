@@ -21,8 +21,9 @@ from syncmon_ext.model.state import ACTIVE
 from syncmon_ext.services import probe
 from syncmon_ext.store import runs
 from syncmon_ext.store.filesystem import filesystem_of, is_network
+from syncmon_ext.store.shown_url import masked
 from syncmon_ext.sync import lease
-from syncmon_ext.sync.engine_url import dialect, masked, sqlite_path
+from syncmon_ext.sync.engine_url import dialect, sqlite_path
 
 EXTENSION: Final = "syncmon_ext"
 OLDEST_SQLITE: Final = (3, 35, 0)  # RETURNING
@@ -156,8 +157,19 @@ def _drivers() -> Iterator[Finding]:
 
 
 def _store(bench: Workbench) -> Iterator[Finding]:
+    place = bench.place
+    for trouble in place.troubles:
+        yield Finding("!", "Jupyter", trouble, "correct it: a server leaves the whole file out")
+    yield Finding("·", "store", f"named by {place.named_by}")
+    if place.is_relative:
+        yield Finding(
+            "!",
+            "store",
+            f"{masked(place.url)} is another file in each folder that a program is started in",
+            "write its whole path",
+        )
     store = bench.store
-    name = store.url.render_as_string(hide_password=True)
+    name = store.shown_url
     with store.write():  # a transaction that can begin can write
         yield Finding("✓", "store", f"{name} can be written")
     if not store.is_sqlite:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
 import click
 
 from syncmon_ext.services.catalog import Catalog
-from syncmon_ext.services.configuration import Configuration, default_store_url
+from syncmon_ext.services.configuration import Configuration, beside_the_server
+from syncmon_ext.services.store_place import StorePlace, store_place
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.services.task_log import TaskLog
@@ -30,12 +33,19 @@ class Workbench:
     @cached_property
     def configuration(self) -> Configuration:
         """The tasks and connections of the file; the working directory's is read, too."""
-        return Configuration(self.config, trust_cwd=True)
+        with redirect_stdout(sys.stderr):  # Jupyter's configuration is a program, and may print
+            return beside_the_server(self.config, trust_cwd=True)
+
+    @cached_property
+    def place(self) -> StorePlace:
+        """Which store it is."""
+        with redirect_stdout(sys.stderr):
+            return store_place(self.store_url)
 
     @cached_property
     def store(self) -> Store:
         """The store; raises StoreUnavailable."""
-        return Store(self.store_url or default_store_url())
+        return Store(self.place.url)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -91,7 +101,7 @@ def global_options(command: F) -> F:
         "--store",
         "store_url",
         metavar="URL",
-        help="The store ($SYNCMON_STORE, which keeps a password off the process list).",
+        help="The store ($SYNCMON_STORE, which keeps a password off the process list; else the server's).",
     )
     @click.pass_context
     @wraps(command)

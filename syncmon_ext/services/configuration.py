@@ -8,41 +8,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from jupyter_core.paths import jupyter_config_path, jupyter_data_dir
-from sqlalchemy.engine import URL
+from jupyter_core.paths import jupyter_config_path
 
 from syncmon_ext.model.config import Config, parse_config
 from syncmon_ext.model.errors import InvalidConfig, SyncmonError
+from syncmon_ext.services.server_settings import Setting, server_settings
 
 FILE_NAME: Final = "syncmon.toml"
 CONFIG_VARIABLE: Final = "SYNCMON_CONFIG"
-STORE_VARIABLE: Final = "SYNCMON_STORE"
 
 Mark = tuple[str, int, int, int]  # path, mtime in ns, bytes, inode: a change of any is news
-
-
-def default_store_url() -> str:
-    """``$SYNCMON_STORE``, else a SQLite file in Jupyter's data dir."""
-    chosen = os.environ.get(STORE_VARIABLE)
-    if chosen:
-        return chosen
-    path = Path(jupyter_data_dir()) / "syncmon" / "store.db"
-    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class Configuration:
     """The connections and tasks of the first file found.
 
-    The order: ``path``, ``$SYNCMON_CONFIG``, with ``trust_cwd`` the working directory's, then those
-    in Jupyter's config dirs. The file is read again when it changed. A broken one is told by
-    ``error``, and the last good version stays in use.
+    The order: ``path``, ``$SYNCMON_CONFIG``, with ``trust_cwd`` the working directory's, what
+    ``setting`` names, then those in Jupyter's config dirs. The file is read again when it changed. A
+    broken one is told by ``error``, and the last good version stays in use.
     """
 
-    def __init__(self, path: str | Path | None = None, *, trust_cwd: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        trust_cwd: bool = False,
+        setting: Setting | None = None,
+    ) -> None:
         chosen = path or os.environ.get(CONFIG_VARIABLE)
         # The working directory may change later; what was meant does not.
         self._chosen = Path(chosen).expanduser().absolute() if chosen else None
         self._cwd = Path.cwd() if trust_cwd else None
+        self._set = Path(setting.value).expanduser().absolute() if setting else None
         self._lock = threading.Lock()
         self._mark: Mark | None = None
         self._path: Path | None = None
@@ -79,6 +76,9 @@ class Configuration:
             return
         if self._cwd is not None:
             yield self._cwd / FILE_NAME
+        if self._set is not None:
+            yield self._set
+            return
         for folder in jupyter_config_path():
             yield Path(folder) / FILE_NAME
 
@@ -96,13 +96,13 @@ class Configuration:
             if mark != self._mark:
                 self._read(path, mark)
             return
-        self._mark, self._path = None, self._chosen
-        if self._chosen is None:
+        self._mark, self._path = None, self._chosen or self._set
+        if self._path is None:
             self._config, self._error = Config(), None
         else:
             self._error = InvalidConfig(
-                f"{self._chosen}: there is no such file",
-                hint=f"correct --config or ${CONFIG_VARIABLE}",
+                f"{self._path}: there is no such file",
+                hint=f"correct --config, ${CONFIG_VARIABLE} or SyncmonApp.config_file",
             )
 
     def _read(self, path: Path, mark: Mark) -> None:
@@ -124,6 +124,13 @@ class Configuration:
             self._error, self._mark = _unreadable(path, error), None
         else:
             self._error, self._mark = None, mark
+
+
+def beside_the_server(path: str | None = None, *, trust_cwd: bool = False) -> Configuration:
+    """What a program uses that works on the server's tasks without the server."""
+    named = path or os.environ.get(CONFIG_VARIABLE)
+    setting = None if named else server_settings().config_file
+    return Configuration(path, trust_cwd=trust_cwd, setting=setting)
 
 
 def _unreadable(path: Path, error: OSError) -> InvalidConfig:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from syncmon_ext.model import words
 from syncmon_ext.model.errors import (
     ConfigChanged,
+    ConnectionNotFound,
     InvalidConfig,
     RunNotFound,
     SyncmonError,
@@ -25,6 +26,7 @@ from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.store import log, runs, snapshots, tasks, units
 from syncmon_ext.store.log import NewEntry
+from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import engine_url
 
@@ -185,6 +187,7 @@ class TaskControl:
             raise ConfigChanged(
                 f"{run.error}", hint="start with fresh = true to begin again with the new schema"
             )
+        moved = self._connections_now(connection, run)
         held = units.units_of_run(connection, run.run_id)
         failed = {unit.unit_id for unit in held if unit.state is UnitState.FAILED}
         if only_failed and not failed:
@@ -198,6 +201,7 @@ class TaskControl:
             run.run_id,
             only_units=sorted(failed) if only_failed else None,
             **_changeable(task.spec, run.spec),
+            **moved,
         )
         log.append(
             connection,
@@ -206,6 +210,30 @@ class TaskControl:
             [NewEntry(level=Level.INFO, message="resumed from the checkpoints")],
         )
         return run.run_id, runs.lease(connection, run.run_id).token
+
+    def _connections_now(self, connection: Connection, run: Run) -> dict[str, object]:
+        """The run's columns of those connections that are configured in another way by now.
+
+        Once it has a plan, they must lead to the databases that hold its rows and its checkpoints.
+        """
+        values: dict[str, object] = {}
+        frozen = runs.frozen_connections(connection, run.run_id)
+        for column, old in zip(("source_connection", "target_connection"), frozen, strict=True):
+            try:
+                new = None if old is None else self._catalog.connection(old.name)
+            except ConnectionNotFound:
+                continue  # the run has all that it needs
+            if old is None or new is None or new == old:
+                continue
+            engine_url.check(new)
+            if run.fingerprint is not None and engine_url.leads_elsewhere(old, new):
+                raise ConfigChanged(
+                    f"connection {old.name!r} was changed since run {run.run_id} began: from "
+                    f"{masked(old.url)} to {masked(new.url)}",
+                    hint="start with fresh = true to begin again, or change the connection back",
+                )
+            values[column] = new
+        return values
 
     def _begin(
         self, connection: Connection, task: Task, last: Run | None, only_failed: bool

@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, inspect, text
 
 from syncmon_ext.model.errors import StoreUnavailable
+from syncmon_ext.store.shown_url import masked
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 LOCK: Final = 0x73796E636D6F  # "syncmo": PostgreSQL's advisory lock while one process sets it up
@@ -61,7 +62,8 @@ def _upgrade(engine: Engine, scripts: Path) -> None:
             return
         if current is not None and current not in known:
             raise StoreUnavailable(
-                f"the store has schema {current!r}, which this version of syncmon does not know",
+                f"the store {masked(engine.url)} has schema {current!r}, which this version of "
+                "syncmon does not know",
                 hint="it was made by a newer syncmon: upgrade this one, or set SYNCMON_STORE elsewhere",
             )
         if connection.dialect.name == "sqlite" and current is not None:

@@ -112,6 +112,16 @@ def frozen_run(connection: Connection, run_id: str) -> FrozenRun:
     )
 
 
+def frozen_connections(
+    connection: Connection, run_id: str
+) -> tuple[DatabaseConnection | None, DatabaseConnection | None]:
+    """The source and the target that the run was begun with; a loop has none."""
+    row = connection.execute(
+        select(runs.c.source_connection, runs.c.target_connection).where(runs.c.run_id == run_id)
+    ).one()
+    return row.source_connection, row.target_connection
+
+
 def runs_of_task(connection: Connection, task_id: str, limit: int) -> list[RunSummary]:
     """The task's newest ``limit`` runs, newest first."""
     rows = connection.execute(

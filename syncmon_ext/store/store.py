@@ -21,6 +21,7 @@ from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.filesystem import filesystem_of, is_network
 from syncmon_ext.store.migrate import hold_alone, migrate
 from syncmon_ext.store.schema import store_identity
+from syncmon_ext.store.shown_url import masked
 
 BUSY_SECONDS: Final = 5.0  # how long a writer waits for another one; transactions are milliseconds
 IDLE_MILLISECONDS: Final = 10_000  # within a transaction, of a PostgreSQL store
@@ -34,7 +35,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.url: Final = _checked_url(url)
+        self.url: Final = checked_url(url)
         self.engine: Final = _engine(self.url)
         self._writer = self.engine.execution_options(**{WRITE_OPTION: True})
         # SQLite's readers see one state by nature.
@@ -52,6 +53,11 @@ class Store:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def shown_url(self) -> str:
+        """Where it is, for a person: no secret is in it."""
+        return masked(self.url)
 
     @property
     def is_sqlite(self) -> bool:
@@ -91,7 +97,8 @@ class Store:
         return found
 
 
-def _checked_url(url: str) -> URL:
+def checked_url(url: str) -> URL:
+    """The URL of a store, of a file with its whole path; raises InvalidConfig where it is none."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -107,7 +114,8 @@ def _checked_url(url: str) -> URL:
                 f"the store's URL has parameters, {', '.join(parsed.query)}",
                 hint="a SQLite store is opened as syncmon needs it: leave them out",
             )
-        return parsed
+        # Workers open it too, and stand in another folder.
+        return parsed.set(database=str(Path(parsed.database).expanduser().absolute()))
     raise InvalidConfig(
         f"the store cannot be kept in {parsed.drivername!r}",
         hint="the store is a SQLite file or a PostgreSQL database",
@@ -187,13 +195,12 @@ def _unavailable(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no reason"
         raise StoreUnavailable(
-            f"the store {url.render_as_string(hide_password=True)} cannot be used: {said}",
+            f"the store {masked(url)} cannot be used: {said}",
             hint=_hint(said),
         ) from error
     except SQLAlchemyError as error:
         raise StoreUnavailable(
-            f"the store {url.render_as_string(hide_password=True)} cannot be used: "
-            f"{type(error).__name__}",
+            f"the store {masked(url)} cannot be used: {type(error).__name__}",
             hint="run `jupyter syncmon doctor`",
         ) from error
 
@@ -205,6 +212,8 @@ def _hint(said: str) -> str:
         return "free some space on the disk that holds the store"
     if "unable to open" in said:
         return "the file or its folder is gone, or may not be read: put it back"
+    if "no password supplied" in said:
+        return "keep its password in ~/.pgpass, or set SYNCMON_STORE to the whole URL"
     if "not a database" in said or "malformed" in said:
         return "the file is no SQLite database: move it away, and a new store is made"
     return "check that the store's database runs, or set SYNCMON_STORE to another place"

@@ -12,8 +12,6 @@ from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.sync import url_rules
 
 DIALECTS = ("sqlite", "postgresql")
-# Parameters of a URL's query that hold a secret in libpq.
-_SECRET_QUERY = ("password", "sslpassword", "passfile", "sslkey", "oauth_client_secret")
 
 
 def parsed(connection: Connection) -> URL:
@@ -56,19 +54,20 @@ def sqlite_path(connection: Connection) -> Path:
     return url_rules.allowed_path(Path(database).expanduser(), connection.name)
 
 
+def leads_elsewhere(old: Connection, new: Connection) -> bool:
+    """Whether the two may be different databases, or one that different people see."""
+    return _place(old) != _place(new)
+
+
+def _place(connection: Connection) -> tuple[object, ...]:
+    url = parsed(connection)
+    if url.get_backend_name() == "sqlite":
+        return ("sqlite", sqlite_path(connection))
+    reach = {key: url.query[key] for key in url_rules.REACH if key in url.query}
+    return (url.get_backend_name(), url.username, url.host, url.port, url.database, reach)
+
+
 def check(connection: Connection) -> None:
     """Raise InvalidConfig for a connection that breaks a rule, without connecting."""
     if dialect(connection) == "sqlite":
         sqlite_path(connection)
-
-
-def masked(url: str) -> str:
-    """``url`` as it may be shown: no password, neither in its user part nor in its query."""
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        return "(not a URL)"
-    hidden = {key: "***" for key in _SECRET_QUERY if key in parts.query}
-    if hidden:
-        parts = parts.update_query_dict(hidden)
-    return parts.render_as_string(hide_password=True)

@@ -24,7 +24,7 @@ DRIVERS: Final = {
 _TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslsni")
 _TLS_TOO: Final = ("sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version")
 _SIGN_IN: Final = ("channel_binding", "require_auth", "gssencmode", "krbsrvname")
-_REACH: Final = ("host", "hostaddr", "port", "target_session_attrs", "load_balance_hosts")
+REACH: Final = ("host", "hostaddr", "port", "target_session_attrs", "load_balance_hosts")
 _PATIENCE: Final = (
     "connect_timeout",
     "keepalives",
@@ -37,7 +37,7 @@ _PATIENCE: Final = (
 # `passfile` read another file's idea of the connection, `user` and `dbname` overrule the URL itself.
 PARAMETERS: Final[dict[str, frozenset[str]]] = {
     "sqlite": frozenset(),
-    "postgresql": frozenset((*_TLS, *_TLS_TOO, *_SIGN_IN, *_REACH, *_PATIENCE, "application_name")),
+    "postgresql": frozenset((*_TLS, *_TLS_TOO, *_SIGN_IN, *REACH, *_PATIENCE, "application_name")),
 }
 # Where clouds hand a machine's own credentials to whoever asks from it.
 _METADATA_NAMES: Final = ("metadata", "metadata.google.internal", "metadata.goog")

@@ -17,10 +17,10 @@ from sqlalchemy import Delete, delete, select
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync import checkpoint
 from syncmon_ext.sync.databases.base import Session
-from syncmon_ext.sync.engine_url import masked
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership

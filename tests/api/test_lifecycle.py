@@ -20,6 +20,7 @@ from syncmon_ext.store import runs
 from syncmon_ext.store.store import Store
 from tests.api.conftest import make_server
 from tests.api.slow_copy import SLOW, fill, owner_of
+from tests.databases import postgres_database
 from tests.receiver import Receiver
 from tests.server import JupyterServer
 from tests.simulated import SimulatedRun
@@ -235,8 +236,13 @@ def test_metrics_count_runs_that_are_over_before_anybody_looks(tmp_path: Path) -
 @pytest.mark.parametrize("held", [False, True])
 def test_run_holds_off_culling_where_that_is_wanted(tmp_path: Path, held: bool) -> None:
     traits = {"SyncmonApp.hold_off_culling": held}
-    with make_server(tmp_path, traits=traits) as server, server.client() as client:
-        store = Store(server.store_url)
+    with (
+        # A SQLite store at rest is not looked at; here each second has a look, which is no activity.
+        postgres_database() as url,
+        make_server(tmp_path, traits=traits, env={"SYNCMON_STORE": url}) as server,
+        server.client() as client,
+        closing(Store(url)) as store,
+    ):
         run = SimulatedRun(store, "busy")
 
         def last_activity() -> str:
@@ -253,7 +259,6 @@ def test_run_holds_off_culling_where_that_is_wanted(tmp_path: Path, held: bool) 
         rest = last_activity()
         looked_at(server)
         assert last_activity() == rest
-        store.close()
 
 
 @pytest.mark.parametrize("held", [False, True])

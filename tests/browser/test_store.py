@@ -26,6 +26,7 @@ def test_page_says_what_to_do_with_a_store_of_a_newer_version(
         page = open_page(site, path=path)
         error = page.get_by_role("alert")
         expect(error).to_contain_text("schema '9999', which this version of syncmon does not know")
+        expect(error).to_contain_text(f"the store {site.server.store_url} has")
         expect(error).to_be_visible()
         hint = error.locator(".sm-hint")
         expect(hint).to_be_visible()

@@ -52,6 +52,33 @@ def test_all_is_well(place: Place) -> None:
         assert re.search(f"^{line}", text, re.MULTILINE), (line, text)
 
 
+def test_store_is_told_with_what_named_it(place: Place) -> None:
+    enable(place)
+    said = place.folder / "jupyter/jupyter_server_config.py"
+    said.write_text(f"print('on its way')\nc.SyncmonApp.store_url = {place.store_url!r}\n")
+    for words, variable, named_by in (
+        ([], place.store_url, r"\$SYNCMON_STORE"),
+        (["--store", "sqlite:///store.db"], "", "--store"),
+        ([], "", re.escape(f"SyncmonApp.store_url in {said}")),
+    ):
+        text = place.cli("doctor", *words, SYNCMON_STORE=variable).stdout
+        assert re.search(f"^· store +named by {named_by}$", text, re.MULTILINE), text
+        assert f"{place.store_url} can be written" in text
+        relative = "is another file in each folder that a program is started in" in text
+        assert relative is bool(words)
+    listed = place.cli("status", "--json", SYNCMON_STORE="").stdout
+    assert [json.loads(line)["task_id"] for line in listed.splitlines()] == ["nightly", "slow"]
+
+
+def test_configuration_of_jupyter_that_is_broken_is_told(place: Place) -> None:
+    enable(place)
+    said = place.folder / "jupyter/jupyter_server_config.py"
+    said.write_text(f"c.SyncmonApp.store_url = {place.store_url!r}\nnonsense\n")
+    text = place.cli("doctor", SYNCMON_STORE="").stdout
+    assert f"{said} cannot be read: NameError: name 'nonsense' is not defined" in text
+    assert re.search(r"^✓ store +sqlite:///.*data/syncmon/store\.db can be", text, re.MULTILINE)
+
+
 def test_extension_that_is_not_enabled_is_wrong(place: Place) -> None:
     off = place.folder / "off/jupyter_server_config.d"
     off.mkdir(parents=True)

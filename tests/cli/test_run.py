@@ -50,6 +50,13 @@ def test_run_copies_and_tells_it_line_by_line(place: Place, same: Same) -> None:
     assert done.stderr == ""
 
 
+def test_worker_finds_a_store_that_was_named_by_a_relative_path(place: Place, same: Same) -> None:
+    done = place.cli("run", "nightly", SYNCMON_STORE="sqlite:///store.db")
+    assert "taken over" not in done.stdout
+    assert same("planes", "planes")
+    assert place.progress("nightly").state is State.COMPLETED
+
+
 def test_run_again_begins_a_new_run(place: Place, same: Same) -> None:
     place.cli("run", "nightly")
     first = place.progress("nightly").run_id

@@ -278,6 +278,63 @@ def test_changed_schema_pauses_the_resume_and_says_so(tmp_path: Path) -> None:
         assert it.target.content("flights") == it.source.content("flights")
 
 
+def test_address_that_is_corrected_is_used_by_the_run_that_failed_for_it(tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-postgresql") as it:
+        toml = it.folder / "syncmon.toml"
+        good = toml.read_text()
+        toml.write_text(good.replace("/source.db", "/sauce.db"))
+        it.control.start("nightly")
+        assert it.until_ended().state is State.FAILED
+        toml.write_text(good)
+        run_id = it.control.start("nightly").run_id
+        assert it.until_ended().state is State.COMPLETED
+        assert it.progress().run_id == run_id
+        assert "sauce.db" in "".join(it.messages())
+        it.assert_equal()
+
+
+def test_run_that_has_rows_is_not_resumed_into_another_database(tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-sqlite", throttle=SLOW) as it:
+        under_way(it)
+        it.control.pause("nightly")
+        it.until(lambda: it.progress().state is State.PAUSED)
+        toml = it.folder / "syncmon.toml"
+        good = toml.read_text()
+        for file in ("source.db", "target.db"):
+            toml.write_text(good.replace(f"/{file}", "/other.db"))
+            with pytest.raises(ConfigChanged, match=rf"connection .*/{file} to .*/other\.db"):
+                it.control.start("nightly")
+            assert it.progress().state is State.PAUSED
+        toml.write_text(good)
+        it.control.start("nightly")
+        it.control.set_throttle("nightly", Throttle())
+        assert it.until_ended().state is State.COMPLETED
+        it.assert_equal()
+
+
+def test_run_that_has_rows_goes_on_with_another_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rig(tmp_path, "sqlite-postgresql", throttle=SLOW) as it:
+        under_way(it)
+        it.control.pause("nightly")
+        it.until(lambda: it.progress().state is State.PAUSED)
+        toml = it.folder / "syncmon.toml"
+        toml.write_text(
+            toml.read_text().replace(
+                "[tasks.nightly]", 'password = { env = "NEW_PASSWORD" }\n[tasks.nightly]', 1
+            )
+        )
+        it.control.start("nightly")
+        it.until(lambda: it.progress().state is State.PAUSED)
+        assert "NEW_PASSWORD" in (it.progress().error or ""), "the new reference is the one in use"
+        monkeypatch.setenv("NEW_PASSWORD", "s3cret")
+        it.control.start("nightly")
+        it.control.set_throttle("nightly", Throttle())
+        assert it.until_ended().state is State.COMPLETED
+        it.assert_equal()
+
+
 def test_missing_secret_pauses_names_it_and_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from syncmon_ext.model.config import Config
-from syncmon_ext.services.configuration import Configuration, default_store_url
-from syncmon_ext.store.store import Store
+from syncmon_ext.services.configuration import Configuration, beside_the_server
 
 FIRST = '[connections.first]\nurl = "sqlite:///a.db"\n'
 SECOND = '[connections.second]\nurl = "sqlite:///b.db"\n'
@@ -143,21 +143,23 @@ def test_found_file_that_goes_away_takes_its_tasks_along(places: Path) -> None:
     assert configuration.error is None
 
 
-def test_default_store_is_in_jupyters_data_dir_unless_the_variable_says_else(
+def test_file_that_jupyters_configuration_names_comes_before_those_that_lie_about(
     places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert default_store_url() == f"sqlite:///{places}/data/syncmon/store.db"
-    store = Store(default_store_url())
-    store.close()
-    assert (places / "data/syncmon/store.db").stat().st_mode & 0o777 == 0o600
-    monkeypatch.setenv("SYNCMON_STORE", "postgresql://u@h/d")
-    assert default_store_url() == "postgresql://u@h/d"
-
-
-def test_folder_of_the_default_store_may_hold_any_character(
-    places: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(places / "a ?#%40ü"))
-    store = Store(default_store_url())
-    store.close()
-    assert (places / "a ?#%40ü/syncmon/store.db").exists()
+    (places / "jupyter/syncmon.toml").write_text(SECOND)
+    (places / "named.toml").write_text(FIRST)
+    said = {"SyncmonApp": {"config_file": str(places / "named.toml")}}
+    (places / "jupyter/jupyter_server_config.json").write_text(json.dumps(said))
+    assert names(beside_the_server(trust_cwd=True)) == ["first"]
+    (places / "cwd/syncmon.toml").write_text(SECOND)
+    assert names(beside_the_server(trust_cwd=True)) == ["second"]
+    assert names(beside_the_server()) == ["first"]
+    (places / "variable.toml").write_text(SECOND)
+    monkeypatch.setenv("SYNCMON_CONFIG", str(places / "variable.toml"))
+    assert names(beside_the_server()) == ["second"]
+    monkeypatch.delenv("SYNCMON_CONFIG")
+    (places / "named.toml").unlink()
+    error = beside_the_server().error
+    assert error is not None
+    assert "there is no such file" in error.message
+    assert "SyncmonApp.config_file" in error.hint

@@ -18,6 +18,7 @@ from syncmon_ext.model.task import Task
 from syncmon_ext.store import migrate as migration
 from syncmon_ext.store import tasks
 from syncmon_ext.store.schema import metadata, store_identity
+from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.store import Store
 
 PROCESSES = 4
@@ -135,6 +136,7 @@ def test_store_of_a_newer_syncmon_is_refused_and_left_alone(store_url: str) -> N
     with pytest.raises(StoreUnavailable) as caught:
         Store(store_url)
     assert "'9999'" in caught.value.message
+    assert masked(store.url) in caught.value.message
     assert "upgrade" in caught.value.hint
 
 

@@ -42,6 +42,29 @@ def test_database_that_is_down_is_told_without_its_password() -> None:
     assert "SYNCMON_STORE" in caught.value.hint
 
 
+def test_secrets_in_the_parameters_of_its_url_are_not_told() -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        Store("postgresql://etl@127.0.0.1:1/store?password=hunter2&sslpassword=hunter2")
+    assert "127.0.0.1:1" in caught.value.message
+    assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
+
+
+def test_path_that_is_relative_is_settled_where_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "given").mkdir()
+    monkeypatch.chdir(tmp_path / "given")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    relative, at_home = Store("sqlite:///store.db"), Store("sqlite:///~/store.db")
+    monkeypatch.chdir(tmp_path)
+    assert relative.url.database == str(tmp_path / "given/store.db")
+    assert (tmp_path / "home/store.db").exists()
+    with relative.write() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM store_identity")) == 1
+    relative.close()
+    at_home.close()
+
+
 def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_text("these are not the pages you are looking for" * 100)

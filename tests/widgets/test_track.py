@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from syncmon_ext.model.loop import Phase
 from syncmon_ext.model.state import State
 from syncmon_widgets import LoopHandler, TaskStopped, track
 from syncmon_widgets import reporter as reporters
@@ -115,6 +116,78 @@ def test_caught_exception_is_a_failure_and_named(session: Session, settled: Sett
     assert "1 / (3 - row)" in str(seen["comprehension"].error) or (
         seen["comprehension"].error == "ZeroDivisionError: division by zero"
     )
+
+
+def test_loop_whose_exception_is_kept_is_failed_and_named(
+    session: Session, settled: Settle
+) -> None:
+    """As in a notebook, whose last exception stays, with all that its frames held."""
+
+    def listed(name: str) -> None:
+        [1 / (3 - row) for row in track(range(10), name)]
+
+    def summed(name: str) -> None:
+        sum(1 / (3 - row) for row in track(range(10), name))
+
+    def zipped(name: str) -> None:
+        [
+            1 / (3 - row)
+            for row, _ in zip(track(range(10), name), enumerate("abcdefg"), strict=False)
+        ]
+
+    def far(name: str) -> None:
+        listed(name)
+
+    kept = []
+    for way in (listed, summed, zipped, far):
+        try:
+            way(way.__name__)
+        except ZeroDivisionError as error:
+            kept.append(error)
+        task = session.task(way.__name__)
+        until(lambda task=task: task.read().progress.state is State.FAILED)
+        seen = task.read().progress
+        assert seen.error == "ZeroDivisionError: division by zero"
+        assert seen.rows_committed == 3
+    assert len(kept) == 4
+
+
+def test_loop_that_may_go_on_is_not_ended_for_a_kept_exception(
+    session: Session, settled: Settle
+) -> None:
+    items = iter(track(range(6), "shared"))
+    kept = []
+    try:
+        [1 / (3 - row) for row in items]
+    except ZeroDivisionError as error:
+        kept.append(error)
+    waiting = (row for row in track(range(6), "suspended"))
+    next(waiting)
+    until(lambda: len(reporters.reporter()._known) == 2)
+    runs = [reported.run for reported in reporters.reporter()._known]
+    # Each of them was looked at, and left alone.
+    looked = [run for run in runs if run.consumer is not None]
+    until(lambda: looked and all(run.searched_done == run.done for run in looked))
+    assert {run.phase for run in runs} == {Phase.RUNNING}
+    assert list(items) == [4, 5]
+    assert list(waiting) == [1, 2, 3, 4, 5]
+    settled()
+    assert session.task("shared").read().progress.state is State.COMPLETED
+    assert kept
+
+
+def test_loop_after_one_that_is_kept_is_not_inside_it(session: Session, settled: Settle) -> None:
+    kept = []
+    try:
+        [1 / (3 - row) for row in track(range(10), "kept")]
+    except ZeroDivisionError as error:
+        kept.append(error)
+    task = session.task("kept")
+    until(lambda: task.read().progress.state is State.FAILED)
+    list(track(range(3), "short"))
+    settled()
+    assert session.task("short").read().progress.state is State.COMPLETED
+    assert kept
 
 
 def test_loop_short_of_its_total_is_not_completed(session: Session, settled: Settle) -> None:

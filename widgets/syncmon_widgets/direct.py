@@ -28,7 +28,7 @@ class Direct:
 
     def __init__(self, store_url: str, config_file: str | None = None) -> None:
         from syncmon_ext.services.catalog import Catalog
-        from syncmon_ext.services.configuration import Configuration
+        from syncmon_ext.services.configuration import beside_the_server
         from syncmon_ext.services.supervisor import Supervisor
         from syncmon_ext.services.task_control import TaskControl
         from syncmon_ext.services.task_log import TaskLog
@@ -37,7 +37,7 @@ class Direct:
         from syncmon_ext.store.store import Store
 
         self._store = Store(store_url)
-        self._catalog = Catalog(self._store, Configuration(config_file))
+        self._catalog = Catalog(self._store, beside_the_server(config_file))
         self._supervisor = Supervisor(self._store)
         self._control = TaskControl(self._store, self._catalog, self._supervisor)
         self._progress = TaskProgress(self._store, self._catalog)
@@ -49,7 +49,7 @@ class Direct:
     @property
     def where(self) -> str:
         """What this works on, for a person."""
-        return f"the store {self._store.url.render_as_string(hide_password=True)}"
+        return f"the store {self._store.shown_url}"
 
     @property
     def base_url(self) -> str | None:

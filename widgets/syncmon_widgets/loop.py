@@ -13,8 +13,9 @@ from typing import Any, Final, Generic, TypeVar, final, overload
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import LONGEST_NAME, Phase
 from syncmon_widgets.counter import counter
+from syncmon_widgets.held_loops import may_be_held
 from syncmon_widgets.iterations import total_of, whole
-from syncmon_widgets.loop_exit import Departure, Way, departure, last_line, listen, on_error
+from syncmon_widgets.loop_exit import Departure, Way, departure, listen, on_error
 from syncmon_widgets.loop_run import LoopRun
 from syncmon_widgets.reporter import Reporter, reporter
 from syncmon_widgets.stopped import TaskStopped
@@ -129,7 +130,7 @@ class Loop(Generic[T]):
     def begin(self) -> None:
         """Begin a run, as ``with`` does; for programs that call ``end`` themselves."""
         self._run = run = (self._through or reporter()).begin(
-            self.name, self.total, nested=bool(_active.get())
+            self.name, self.total, nested=any(not run.ended for run in _active.get())
         )
         if self._turn_to is None:
             vars(self)["update"], self._turn_to = counter(run)
@@ -200,6 +201,8 @@ def counted(begin: Callable[[], LoopRun], iterable: Iterable[T]) -> Iterator[T]:
     """The items of a loop that is one run, from ``begin`` to however it is left."""
     run = begin()
     consumer = sys._getframe(1).f_code
+    if may_be_held(consumer):
+        run.consumer = consumer
     item: Any = _NOTHING
     try:
         # As in _steps: a generator inside a generator would cost as much once more.
@@ -288,12 +291,7 @@ class _AsyncSteps(AsyncIterator[T]):
 
 def finish(run: LoopRun, error: BaseException | None) -> None:
     """End a run: completed, stopped or failed."""
-    if error is None:
-        run.end(Phase.COMPLETED)
-    elif isinstance(error, TaskStopped):
-        run.end(Phase.STOPPED)
-    else:
-        run.end(Phase.FAILED, last_line(error))
+    run.end_by(error)
     _leave(run)
 
 

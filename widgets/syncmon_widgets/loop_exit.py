@@ -27,7 +27,7 @@ from syncmon_widgets.handler_watch import watch
 
 # `break` and `return` drop the iterator with these; no exception leaves a loop from them.
 _LEAVING: Final = frozenset({"POP_TOP", "POP_ITER", "END_FOR"})
-_COMPREHENSIONS: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+COMPREHENSIONS: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
 _CALLS: Final = frozenset({"CALL", "CACHE"})  # a cache belongs to the instruction before it
 
 
@@ -87,7 +87,7 @@ def departure(frame: types.FrameType, consumer: types.CodeType | None = None) ->
     ``frame`` is the one that lets go of the iterator, ``consumer`` the code that iterated.
     """
     instruction = _instruction(frame)
-    in_comprehension = consumer is not None and consumer.co_name in _COMPREHENSIONS
+    in_comprehension = consumer is not None and consumer.co_name in COMPREHENSIONS
     if consumer is not None and in_comprehension and frame.f_code is not consumer:
         if instruction in _CALLS:
             return Way.UNKNOWN
@@ -103,7 +103,7 @@ def departure(frame: types.FrameType, consumer: types.CodeType | None = None) ->
             and holder.tb_lasti == frame.f_lasti
         ):
             found = Departure(frame, frame.f_code.co_filename, frame.f_lineno)
-            error = _exception_of(holder)
+            error = exception_of(holder)
             if error is None:
                 _waiting.add(found)
                 listen()
@@ -114,7 +114,7 @@ def departure(frame: types.FrameType, consumer: types.CodeType | None = None) ->
     return Way.UNKNOWN
 
 
-def _exception_of(trace: types.TracebackType) -> BaseException | None:
+def exception_of(trace: types.TracebackType) -> BaseException | None:
     """The exception on its way with ``trace``: Python ties the two together from 3.12 on."""
     for holder in gc.get_referrers(trace):
         if isinstance(holder, BaseException) and holder.__traceback__ is trace:

@@ -9,13 +9,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import CodeType
 from typing import Final
 
 from syncmon_ext.model.log import Level, clean_message
 from syncmon_ext.model.loop import LoopEntry, Phase
 from syncmon_ext.model.state import State
 from syncmon_widgets.iterations import own, whole
-from syncmon_widgets.loop_exit import Departure
+from syncmon_widgets.loop_exit import Departure, last_line
 from syncmon_widgets.stopped import TaskStopped
 
 KEEP_ENTRIES: Final = 10_000  # held back while nobody takes them; more would be memory
@@ -41,6 +42,7 @@ class LoopRun:
         "_held",
         "_held_since",
         "_turned",
+        "consumer",
         "departure",
         "done",
         "dropped",
@@ -55,6 +57,8 @@ class LoopRun:
         "order",
         "phase",
         "run_id",
+        "searched_done",
+        "seen_done",
         "task_id",
         "total",
     )
@@ -74,6 +78,9 @@ class LoopRun:
         self.entries: deque[LoopEntry] = deque()
         self.heard: Callable[[State], None] | None = None  # called in the reporter's thread
         self.flush: Callable[[], None] | None = None  # waits until the end is told
+        self.consumer: CodeType | None = None  # that may keep the items when an exception leaves it
+        self.seen_done: int | float = -1  # by who looks whether an exception holds the items
+        self.searched_done: int | float = -1
         self.dropped = 0  # entries that found no room
         self._changed = changed
         self.lock = threading.Lock()
@@ -170,6 +177,15 @@ class LoopRun:
         self._changed()
         if self.flush is not None and departure is None:  # its text comes after the loop is left
             self.flush()
+
+    def end_by(self, error: BaseException | None) -> None:
+        """End it as what left it says: completed, stopped or failed."""
+        if error is None:
+            self.end(Phase.COMPLETED)
+        elif isinstance(error, TaskStopped):
+            self.end(Phase.STOPPED)
+        else:
+            self.end(Phase.FAILED, last_line(error))
 
     # -- in the reporter's thread ----------------------------------------------------------------
 

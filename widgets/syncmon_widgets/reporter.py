@@ -18,6 +18,7 @@ from syncmon_ext.model.errors import SyncmonError
 from syncmon_ext.model.log import Level
 from syncmon_ext.model.loop import MOST_ENTRIES, LoopEntry, LoopOrders, LoopReport, NewLoop, Phase
 from syncmon_ext.model.state import State
+from syncmon_widgets.held_loops import HeldLoops
 from syncmon_widgets.iterations import total_of, whole
 from syncmon_widgets.loop_exit import last_line
 from syncmon_widgets.loop_run import ENDS, LoopRun
@@ -76,6 +77,7 @@ class Reporter:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._held = HeldLoops()
 
     def begin(self, name: str, total: int | None, *, nested: bool) -> LoopRun:
         """A run that is reported from now on."""
@@ -127,6 +129,7 @@ class Reporter:
             with self._lock:
                 self._known += self._new
                 self._new = []
+            self._held.look(reported.run for reported in self._known)
             now = time.monotonic()
             for reported in list(self._known):
                 if self._is_due(reported, now):

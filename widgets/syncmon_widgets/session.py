@@ -203,15 +203,10 @@ def _answering(server: Server) -> Backend:
 
 
 def _direct(store: str) -> Backend:
-    from syncmon_ext.services.configuration import default_store_url
+    from syncmon_ext.services.store_place import store_place
     from syncmon_widgets.direct import Direct
-    from syncmon_widgets.server_settings import server_settings
 
-    if store != DEFAULT:
-        return Direct(store)
-    # The environment is the server's, which a kernel inherits; its settings have the last word.
-    said = server_settings()
-    return Direct(said.store_url or default_store_url(), said.config_file)
+    return Direct(store_place().url if store == DEFAULT else store)
 
 
 def _not_found(reasons: list[str]) -> str:
