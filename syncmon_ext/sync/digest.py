@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from syncmon_ext.model.chunk import KeyValue
+from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import moments, ranges, types
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -102,9 +103,17 @@ def _of(
     bind = ranges.Binder()
     where = ranges.where(unit, low, high, bind)
     listed = ", ".join(ident(column.name) for column in columns) or "NULL"
-    with session.guard():
-        rows = session.raw.execute(f"SELECT {listed} FROM {place}{where}", bind.values)
-        return _sum(rows, [_FORMS[form] for form in forms])
+    ask, written = f"SELECT {listed} FROM {place}{where}", [_FORMS[form] for form in forms]
+    try:
+        with session.guard():
+            return _sum(session.raw.execute(ask, bind.values), written)
+    except BadRow:  # a text that is not UTF-8, which a copy from SQLite to SQLite keeps as it is
+        with session.guard(), session.raw_texts(_escaped):
+            return _sum(session.raw.execute(ask, bind.values), written)
+
+
+def _escaped(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -37,9 +37,8 @@ _WIDE: Final = (
     "PostgreSQL keeps a row within a page of 8 KiB, of a long value at least a pointer of 18 bytes: copy "
     "fewer columns with columns = [...], or leave the row out with where"
 )
-_NOT_UTF8: Final = (
-    "the text is not UTF-8: correct it in the source, or leave the row out with where; max_rejects keeps "
-    "such rows apart"
+BAD_TEXT: Final = (
+    "correct the text in the source, or leave the row out with where; max_rejects keeps it apart"
 )
 _FUNCTION: Final = (
     "the database's own function {function} says so: write the schema before each name in it, or give it "
@@ -75,7 +74,7 @@ _SQLITE: Final = {
     "FOREIGN KEY": _PARENT,
     "cannot store": _WIDER,
     "datatype mismatch": _WIDER,
-    "Could not decode": _NOT_UTF8,
+    "Could not decode": BAD_TEXT,
     "no such table": _CHANGED,
     "no such column": _CHANGED,
     "has no column": _CHANGED,
@@ -92,8 +91,8 @@ def postgresql_hint(
         hint = CHILDREN if text.startswith("update or delete") else _PARENT
     elif state == "54000" and text.startswith("row is too big"):
         hint = _WIDE
-    elif state == "22021":
-        hint = _NOT_UTF8
+    elif state == "22021" or "cannot contain NUL" in text:  # the driver's own words
+        hint = BAD_TEXT
     elif state[:2] == "22":
         hint = _WIDER
     else:

@@ -114,7 +114,7 @@ class Checks:
             f"table {shown(self.unit.source_schema, self.unit.source_table)}, column {column.name}: "
             f"{described(value)} is not {_wanted(column.check)} "
             f"(declared {column.source_type or 'no type'}, goes to {column.target_type})"
-            + _where(self.unit.key, key),
+            + in_the_row(self.unit.key, key),
             hint="correct the value, leave it out with where, or make the target column of a type that "
             "holds it",
             column=column.name,
@@ -134,7 +134,8 @@ def _wanted(rule: str) -> str:
     return _STORAGE[kind]
 
 
-def _where(names: Sequence[str], values: Sequence[Any]) -> str:
+def in_the_row(names: Sequence[str], values: Sequence[Any]) -> str:
+    """The end of a message that tells which row it is, by its key."""
     pairs = [f"{name} = {_shown(value)}" for name, value in zip(names, values, strict=False)]
     return f", in the row where {' and '.join(pairs)}" if pairs else ""
 

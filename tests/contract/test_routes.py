@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.sync import jobs, ranges, throttle
 from tests.contract.items import ROWS, content, make_table
 from tests.contract.pairs import Pair
 from tests.sync.copying import Copy, owner
+from tests.sync.databases import Maker
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000])
@@ -209,3 +212,56 @@ def test_gaps_and_walks_agree(pair: Pair) -> None:
         assert [c.low for c in chunks] == [None, *(c.high for c in chunks[:-1])]
         assert chunks[-1].high == mark.upper
         assert ranges.merged(list(reversed(chunks)))[0].high == mark.upper
+
+
+class Fast:
+    """A bound that is never met."""
+
+    def rates(self) -> tuple[float, float]:
+        return 1e9, 0.0
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"verify": "count"}, {"max_rejects": 3}, {"mode": "merge"}], ids=str
+)
+@pytest.mark.parametrize("paced", [False, True], ids=["at_once", "paced"])
+def test_text_that_is_not_utf8_is_kept_in_sqlite(
+    database: Maker, spec: dict[str, Any], paced: bool
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run("CREATE TABLE odd (id INTEGER NOT NULL PRIMARY KEY, v TEXT, n NUMERIC, b BLOB)")
+    source.insert("odd", [(n, f"plain {n}", n, b"\xff") for n in range(30)])
+    source.run(
+        "UPDATE odd SET v = CAST(x'61e962' AS TEXT) WHERE id IN (0, 7, 29)",
+        "UPDATE odd SET n = CAST(x'ff' AS TEXT), b = CAST(x'c3' AS TEXT) WHERE id = 8",
+    )
+    copy = Copy(source, target, tables=["odd"], **spec)
+    throttle.set_pace(Fast() if paced else None)
+    try:
+        assert copy.run(11) == {"odd": 30}
+    finally:
+        throttle.set_pace(None)
+    ask = "SELECT id, typeof(v), hex(v), typeof(n), hex(n), typeof(b), hex(b) FROM odd ORDER BY id"
+    assert target.query(ask) == source.query(ask)
+
+
+@pytest.mark.parametrize("bytes_", ["61e962", "610062"], ids=["not_utf8", "nul"])
+@pytest.mark.parametrize("key", ["id", "id, code"])
+def test_text_that_postgresql_cannot_hold_is_named(database: Maker, bytes_: str, key: str) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    source.run(
+        f"CREATE TABLE odd (id INTEGER NOT NULL, code TEXT NOT NULL, v TEXT, PRIMARY KEY ({key}))"
+    )
+    source.insert("odd", [(n, f"c{n}", "plain") for n in range(30)])
+    source.run(f"UPDATE odd SET v = CAST(x'{bytes_}' AS TEXT) WHERE id = 7")
+    copy = Copy(source, target, tables=["odd"])
+    where = "id = 7" if key == "id" else "id = 7 and code = 'c7'"
+    with pytest.raises(
+        CopyFailed, match=f"table odd, column v: the text .*in the row where {where}$"
+    ):
+        copy.run()
+    rejecting = Copy(source, target, owner(run="apart"), tables=["odd"], max_rejects=1)
+    jobs.discard(copy.target, copy.own, copy.units)
+    assert rejecting.run(11) == {"odd": 29}
+    (reject,) = jobs.rejects(target.connection, "store1", "task", 10).rejects
+    assert (reject.key["id"], reject.column) == (7, "v")

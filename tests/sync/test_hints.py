@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, InvalidConfig, TargetBusy
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, UnitState
@@ -388,3 +389,26 @@ def test_table_that_another_run_holds_is_told_with_the_way_out(database: Maker) 
         jobs.claim(second.target, second.own, second.units)
     assert "jupyter syncmon stop task" in caught.value.hint
     assert f"doctor --clean {target.connection.name}" in caught.value.hint
+
+
+@pytest.mark.parametrize("spec", [{}, {"verify": "hash"}], ids=["batch", "chunk"])
+def test_source_whose_text_is_not_utf8_fails_at_once(
+    database: Maker, tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    name = "in_sql_ascii"
+    with psycopg.connect(dsn("postgres"), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {name}".encode())
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 "
+            "LC_COLLATE 'C' LC_CTYPE 'C'".encode()
+        )
+    source = Database(Connection(name="ascii", url=dsn(name)))
+    with psycopg.connect(source.connection.url, client_encoding="SQL_ASCII") as latin:
+        latin.execute(f"CREATE TABLE t ({KEY}, v text)".encode())
+        latin.execute(b"INSERT INTO t VALUES (1, 'plain'), (2, E'a\\xe9b')")
+    progress = outcome(tmp_path, source, database("sqlite"), ["t"], **spec)
+    (unit,) = progress.units
+    assert re.search(r"table (public\.)?t, .*invalid byte sequence", unit.error or ""), unit.error
+    assert unit.hint is not None and unit.hint.startswith("correct the text in the source")
+    with psycopg.connect(dsn("postgres"), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

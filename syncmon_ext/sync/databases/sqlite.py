@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,16 @@ class SqliteSession:
         finally:
             if self._open is not None:
                 self._open.execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
+
+    @contextmanager
+    def raw_texts(self, read: Callable[[bytes], Any] = bytes) -> Iterator[None]:
+        """Texts are what ``read`` makes of their bytes, which need not be UTF-8."""
+        self.raw.text_factory = read
+        try:
+            yield
+        finally:
+            if self._open is not None:
+                self._open.text_factory = str
 
     @contextmanager
     def guard(self) -> Iterator[None]:

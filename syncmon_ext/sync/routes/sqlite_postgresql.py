@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import throttle
+from syncmon_ext.sync import refusals, throttle, undecodable
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
@@ -61,6 +62,19 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
 
 
 def _copied(
+    source: SqliteSession, target: PostgresSession, unit: UnitPlan, chunk: Chunk, table: str
+) -> Landed:
+    try:
+        return _sent(source, target, unit, chunk, table)
+    except BadRow as error:
+        if error.hint != refusals.BAD_TEXT:
+            raise
+        chosen = selection(source, "main", unit, chunk)
+        found = undecodable.first(source, unit, chosen.clause, chosen.values)
+        raise found or error from None
+
+
+def _sent(
     source: SqliteSession, target: PostgresSession, unit: UnitPlan, chunk: Chunk, table: str
 ) -> Landed:
     chosen = selection(source, "main", unit, chunk)

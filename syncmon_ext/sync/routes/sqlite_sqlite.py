@@ -19,6 +19,7 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
+from syncmon_ext.sync.routes.odd_texts import OddTexts
 from syncmon_ext.sync.routes.sqlite_source import all_rows, largest_bytes, selection
 
 _ATTACHED: Final = "source"
@@ -126,11 +127,18 @@ def _paced(
     page_bytes = int(target.execute("PRAGMA main.page_size")[0][0])
     pages = _pages(target)
     statement = f"{into} VALUES ({', '.join('?' * width)})"
-    with target.guard():
+    odd = OddTexts()
+    # In UTF-16 they have other bytes than those that are read: there they are refused.
+    utf8 = target.execute("PRAGMA main.encoding") == [("UTF-8",)]
+    with target.guard(), target.raw_texts(odd.read if utf8 else str):
         cursor = target.raw.execute(select, values)
         while True:
             batch = pacer.batch_rows(SLICE_ROWS)
-            slice_rows = target.raw.executemany(statement, islice(cursor, batch)).rowcount
+            plain = odd.plain(islice(cursor, batch))
+            slice_rows = max(0, target.raw.executemany(statement, plain).rowcount)
+            for marks, row in odd.taken():
+                target.raw.execute(f"{into} VALUES ({marks})", row)
+                slice_rows += 1
             if slice_rows <= 0:
                 return rows
             rows += slice_rows
