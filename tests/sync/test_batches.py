@@ -104,6 +104,21 @@ def test_table_that_fails_is_undone_alone(database: Maker, target_dialect: str) 
     assert target.query("SELECT somebody_else FROM b") == []
 
 
+def test_table_that_is_refused_amid_its_rows_fails_alone(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    fill(source, {"a": 3, "b": 20_000})
+    source.run("UPDATE b SET v = NULL WHERE id = 0", "CLUSTER b USING b_pkey")
+    target.run("CREATE TABLE b (id INTEGER NOT NULL PRIMARY KEY, v VARCHAR(20) NOT NULL)")
+    copy = copy_of(source, target, tables=["a", "b"])
+    with copy.claimed():
+        first = batch(copy, 50_000)
+        assert (first.placed, first.alone) == ([], ["b"])
+        left = [unit for unit in copy.units if unit.unit_id == "a"]
+        second = jobs.batch(copy.source, copy.target, copy.own, left, 50_000, copy.snapshot)
+        assert placed(second) == {"a": 3}
+    assert content(target, "a") == content(source, "a")
+
+
 @pytest.mark.parametrize("target_dialect", DIALECTS)
 @pytest.mark.parametrize("source_dialect", DIALECTS)
 def test_table_that_has_grown_is_left_to_the_longer_way(
