@@ -16,6 +16,7 @@ from syncmon_ext.sync import (
     consistency,
     engine_url,
     missing_types,
+    new_checks,
     new_indexes,
     numbering,
     overlap,
@@ -71,6 +72,7 @@ def _planned(
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
         units = new_indexes.checked(target, units, shapes)
+        units = new_checks.checked(target, units, shapes)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(units, overlap.found(source, units) if one_database else {})
     units = _sharing_columns(_depending(units, shapes, places))

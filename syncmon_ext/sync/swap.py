@@ -17,6 +17,7 @@ from syncmon_ext.sync import (
     fence,
     merging,
     names,
+    new_checks,
     numbering,
     ranges,
     rejects,
@@ -138,6 +139,7 @@ def _put(
     for unit in units:
         if isinstance(session, PostgresSession):
             warnings[unit.unit_id] = swap_postgresql.add_foreign_keys(session, unit)
+            warnings[unit.unit_id] += new_checks.broken(session, unit)
     numbering.go_on(session, units)
     return warnings
 
