@@ -59,6 +59,14 @@ class ForeignKeyPlan(msgspec.Struct, frozen=True, kw_only=True):
     enforced: bool = True  # False: nor are rows to come
 
 
+class CheckPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A CHECK constraint that a table is made with."""
+
+    name: str
+    definition: str
+    proved: bool = True  # False: no row that is there is checked
+
+
 class NumberingPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A column whose new rows the source numbers, of a table that will hold the source's rows alone."""
 
@@ -108,6 +116,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     indexes: list[IndexPlan] = []
     foreign_keys: list[ForeignKeyPlan] = []
     numbering: list[NumberingPlan] = []
+    checks: list[CheckPlan] = []
     swap: str
     swap_reason: str = ""
     where: dict[str, Any] = {}

@@ -16,7 +16,7 @@ import msgspec
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.errors import CopyFailed, SyncmonError
+from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable, SyncmonError
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import (
     checkpoint,
@@ -53,6 +53,14 @@ LOCK_SECONDS: Final = 1  # on either side: a table that somebody holds must not 
 TABLE_BYTES: Final = 4 << 20  # in the source; a table of this size takes a fifth of a second
 
 _WHOLE: Final = Chunk(low=None, high=None)
+
+
+class _ReaderGone(Exception):
+    """A table that the target refused took the connection with it that the others were read by."""
+
+    def __init__(self, alone: list[str]) -> None:
+        super().__init__()
+        self.alone = alone
 
 
 class _Batch(msgspec.Struct, kw_only=True):
@@ -93,6 +101,8 @@ def copied(
                 return _together(batch, left, list(begun), snapshot)
         except (PaceChanged, ChunkTooLarge):  # a bound came, and there are no batches under one
             return BatchResult(placed=[], alone=list(begun))
+        except _ReaderGone as gone:
+            return BatchResult(placed=[], alone=gone.alone)
 
 
 def _together(
@@ -197,10 +207,14 @@ def _landed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
         try:
             with batch.target.savepoint():
                 batch.landed[unit.unit_id] = _land(batch, unit)
-        except SyncmonError:
-            if not batch.target.in_transaction or not _goes_on(batch.way.reader):
+        except SyncmonError as error:
+            if not batch.target.in_transaction:
                 raise
             batch.alone.append(unit.unit_id)
+            if not _goes_on(batch.way.reader):
+                if isinstance(error, DatabaseUnavailable):
+                    raise
+                raise _ReaderGone(batch.alone) from error
             break
         landed.append(unit)
     return landed

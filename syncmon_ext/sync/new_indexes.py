@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, IndexPlan, UnitPlan
+from syncmon_ext.sync import missing_objects
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.missing_objects import Absent
 from syncmon_ext.sync.reflect.shape import IndexShape, TableShape
 
 
@@ -64,43 +66,21 @@ def checked(
         for unit in units
         if any(index.definition for index in unit.indexes)
     }
-    needed = {need for of in wanted.values() for index in of.values() for need in index.needs}
-    absent = _absent(target, sorted(needed)) if needed else set()
+    absent = missing_objects.absent(target, [i for of in wanted.values() for i in of.values()])
     return [
-        _without(unit, wanted[unit.unit_id], target.version, absent)
-        if unit.unit_id in wanted
-        else unit
+        _without(unit, wanted[unit.unit_id], absent) if unit.unit_id in wanted else unit
         for unit in units
     ]
 
 
-def _absent(target: PostgresSession, needs: list[str]) -> set[str]:
-    there = target.execute(
-        "SELECT o.type || ' ' || o.identity FROM ("
-        "SELECT 'pg_proc'::regclass AS class, oid FROM pg_proc WHERE oid >= 12000 UNION ALL "
-        "SELECT 'pg_opclass'::regclass, oid FROM pg_opclass WHERE oid >= 12000 UNION ALL "
-        "SELECT 'pg_operator'::regclass, oid FROM pg_operator WHERE oid >= 12000 UNION ALL "
-        "SELECT 'pg_collation'::regclass, oid FROM pg_collation) AS known, "  # of the system too
-        "LATERAL pg_identify_object(known.class, known.oid, 0) AS o "
-        "WHERE o.type || ' ' || o.identity = ANY(%s::text[])",
-        (needs,),
-    )
-    return set(needs) - {row[0] for row in there}
-
-
-def _without(
-    unit: UnitPlan, shapes: dict[str, IndexShape], version: int, absent: set[str]
-) -> UnitPlan:
+def _without(unit: UnitPlan, shapes: dict[str, IndexShape], absent: Absent) -> UnitPlan:
     made: list[IndexPlan] = []
     warnings: list[str] = []
     for index in unit.indexes:
-        shape = shapes.get(index.name)
-        lacks = absent.intersection(shape.needs) if shape else set()
-        if shape and shape.since > version:
-            lacks.add(f"PostgreSQL {shape.since // 10_000}")
+        lacks = absent.of(shapes[index.name]) if index.name in shapes else []
         if lacks:
             warnings.append(
-                f"not made in the target: index {index.name}, which needs {', '.join(sorted(lacks))}"
+                f"not made in the target: index {index.name}, which needs {', '.join(lacks)}"
             )
         else:
             made.append(index)

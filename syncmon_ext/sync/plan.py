@@ -19,6 +19,7 @@ from syncmon_ext.sync import (
     engine_url,
     ledger,
     missing_types,
+    new_checks,
     new_indexes,
     numbering,
     overlap,
@@ -98,6 +99,7 @@ def _planned(
     if isinstance(target, PostgresSession):
         units = missing_types.checked(target, units)
         units = new_indexes.checked(target, units, shapes)
+        units = new_checks.checked(target, units, shapes)
     units = _in_one_encoding(source, target, units)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(units, overlap.found(source, units) if one_database else {})

@@ -12,7 +12,7 @@ import msgspec
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, IndexPlan, UnitPlan
-from syncmon_ext.sync import merging, names, wording
+from syncmon_ext.sync import merging, names, new_checks, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -72,16 +72,19 @@ def create_in_place(session: AnySession, unit: UnitPlan, taken: names.Taken) -> 
         for index in unit.indexes
         if index.primary
     ]
+    parts += new_checks.within(unit)
     name = relation(unit.target_schema, unit.target_table)
     session.change(f"CREATE TABLE {name} ({', '.join(parts)})")
 
 
 def index_in_place(session: AnySession, unit: UnitPlan, taken: names.Taken) -> None:
-    """Make the other indexes of a table that was made in its place."""
+    """Make the other indexes of a table that was made in its place, and the checks that it breaks."""
     if isinstance(session, SqliteSession):
         build_sqlite(session, unit, unit.target_table)
     else:
         _build_postgresql(session, unit, unit.target_table, taken, with_key=False)
+        if not all(check.proved for check in unit.checks):
+            new_checks.make(session, unit, unit.target_table)
 
 
 def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> None:
@@ -166,7 +169,7 @@ def own_statement(session: SqliteSession, table: str) -> str:
 
 
 def build_indexes(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
-    """Make the keys and indexes of the table that chunks landed in, in the caller's transaction.
+    """Make the keys, indexes and checks of the table that chunks landed in, in the caller's transaction.
 
     Called again it does nothing: they are made all together or not at all.
     """
@@ -176,9 +179,11 @@ def build_indexes(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
     elif isinstance(session, PostgresSession):
         if unit.swap == "rename":
             _rebuild_postgresql(session, unit, table)
-        elif unit.swap != "move" and not _indexed(session, unit, table):
-            taken = names.Taken(session)
-            _build_postgresql(session, unit, table, taken, with_key=not unit.direct)
+        elif unit.swap != "move":
+            if not _indexed(session, unit, table):
+                taken = names.Taken(session)
+                _build_postgresql(session, unit, table, taken, with_key=not unit.direct)
+            new_checks.make(session, unit, table)
     elif unit.swap not in ("move", "rename"):
         build_sqlite(session, unit, table)
 

@@ -19,6 +19,7 @@ from syncmon_ext.sync import (
     fence,
     merging,
     names,
+    new_checks,
     numbering,
     ranges,
     refusals,
@@ -176,6 +177,7 @@ def _put(
             session.change(f"DROP TABLE {relation(unit.target_schema, names.staging(own, unit))}")
         if isinstance(session, PostgresSession):
             warnings[unit.unit_id] += swap_postgresql.add_foreign_keys(session, unit)
+            warnings[unit.unit_id] += new_checks.broken(session, unit)
     numbering.go_on(session, units)
     return warnings
 

@@ -8,9 +8,18 @@ from typing import Final
 
 import msgspec
 
-from syncmon_ext.model.plan import ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
+from syncmon_ext.model.plan import CheckPlan, ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
 from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
-from syncmon_ext.sync import columns, cursors, filters, keys, merging, new_indexes, widths
+from syncmon_ext.sync import (
+    columns,
+    cursors,
+    filters,
+    keys,
+    merging,
+    new_checks,
+    new_indexes,
+    widths,
+)
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.merging import MergeKey
 from syncmon_ext.sync.near_names import offered
@@ -115,12 +124,15 @@ def planned(
             for p, c in zip(plans, chosen, strict=True)
         ]
     indexes: list[IndexPlan] = []
+    checks: list[CheckPlan] = []
     if create and whole:
         indexes = new_indexes.of_statements(shape, merge.columns)
     elif create:
         pair = (session.dialect, place.dialect)
         indexes, index_warnings = new_indexes.planned(shape, plans, pair, merge.columns)
         warnings += index_warnings
+        checks, check_warnings = new_checks.planned(shape, plans, pair)
+        warnings += check_warnings
     unit = UnitPlan(
         unit_id=table.unit_id,
         ordinal=ordinal,
@@ -147,6 +159,7 @@ def planned(
         lag_seconds=spec.lag_seconds,
         create_sql=shape.sql if whole else None,
         indexes=indexes,
+        checks=checks,
         foreign_keys=_foreign_keys(shape, plans, session.dialect) if create and not whole else [],
         swap=swap,
         swap_reason=swap_reason,

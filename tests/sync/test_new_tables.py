@@ -98,6 +98,81 @@ def test_indexes_of_a_partitioned_table_are_made(database: Maker) -> None:
     }
 
 
+_CHECKS = (
+    "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE contype = 'c' AND conrelid = 't'::regclass ORDER BY 1"
+)
+
+
+@pytest.mark.parametrize("batched", [False, True], ids=["staged", "in a batch"])
+def test_checks_are_made_as_the_source_has_them(database: Maker, batched: bool) -> None:
+    source = filled(
+        database,
+        "ALTER TABLE t ADD CONSTRAINT positive CHECK (a >= 0), "
+        'ADD CONSTRAINT "odd ""one" CHECK (b <> \'x\' AND a < 1000) NO INHERIT, '
+        "ADD CONSTRAINT hoped CHECK (a > 100) NOT ENFORCED",
+    )
+    source.run("ALTER TABLE t ADD CONSTRAINT late CHECK (a > 10) NOT VALID")
+    target = database("postgresql")
+    copy = Copy(source, target, tables=["t"], verify="count")
+    if batched:
+        with copy.claimed():
+            placed = jobs.batch(copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot)
+        assert [unit_id for unit_id, _ in placed.placed] == ["t"]
+    else:
+        copy.run(7)
+    assert target.query(_CHECKS) == source.query(_CHECKS)
+    assert len(target.query(_CHECKS)) == 4
+    with pytest.raises(Exception, match="late"):
+        target.run("INSERT INTO t (a) VALUES (-1)")
+
+
+def test_check_that_old_rows_break_by_now_holds_for_new_ones(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, until timestamptz)")
+    source.run("INSERT INTO t VALUES (1, now() + '30 years')")
+    source.run("ALTER TABLE t ADD CONSTRAINT ahead CHECK (until > now())")
+    source.run("CREATE FUNCTION today() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 5'")
+    source.run("ALTER TABLE t ADD CONSTRAINT early CHECK (id < today())")
+    target.run("CREATE FUNCTION today() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 0'")
+    copy = Copy(source, target, tables=["t"], verify="count")
+    with copy.claimed():
+        alone = jobs.batch(copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot)
+        assert (alone.placed, alone.alone) == ([], ["t"])
+        (unit,) = copy.units
+        copy.copy_all(unit, 10)
+        (result,) = copy.swap(unit)
+    assert result.warnings == [
+        "check early holds for new rows only: rows that were copied break it"
+    ]
+    assert target.query("SELECT id FROM t") == [(1,)]
+    checks = dict(target.query(_CHECKS))
+    assert checks["early"] == "CHECK ((id < today())) NOT VALID"
+    assert checks["ahead"] == "CHECK ((until > now()))"
+
+
+def test_checks_that_the_target_cannot_have_are_named(database: Maker) -> None:
+    source = filled(
+        database,
+        "CREATE FUNCTION fine(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'",
+        "ALTER TABLE t ADD CONSTRAINT judged CHECK (fine(a)), ADD CONSTRAINT paired CHECK (id < 99)",
+    )
+    (unit,) = Copy(source, database("postgresql"), tables=["t"]).units
+    assert "not made in the target: check judged, which needs function public.fine(integer)" in (
+        unit.warnings
+    )
+    narrow = Copy(
+        source, database("postgresql"), tables=[{"name": "t", "columns": ["a", "b"]}]
+    ).units[0]
+    assert "not made in the target: check paired" in narrow.warnings
+    (unit,) = Copy(source, database("sqlite"), tables=["t"]).units
+    assert "not made in the target: check judged, paired" in unit.warnings
+    lite = database("sqlite")
+    lite.run("CREATE TABLE t (id INTEGER PRIMARY KEY CHECK (id > 0))")
+    (unit,) = Copy(lite, database("postgresql"), tables=["t"]).units
+    assert "not made in the target: what CHECK says of its columns" in unit.warnings
+
+
 def test_generated_columns_stay_virtual_or_stored(database: Maker) -> None:
     source, target = database("postgresql"), database("postgresql")
     source.run(

@@ -11,6 +11,7 @@ import msgspec
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.reflect import postgresql_indexes
 from syncmon_ext.sync.reflect.shape import (
+    CheckShape,
     ColumnShape,
     ForeignKeyShape,
     InboundShape,
@@ -82,6 +83,15 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE con.contype = 'f' AND con.conrelid = ANY(%s::oid[]) AND con.conparentid = 0
 ORDER BY con.conrelid, con.conname
 """
+_CHECKS: Final = f"""
+SELECT con.conrelid::bigint, con.conname, pg_get_constraintdef(con.oid),
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+             WHERE a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey) ORDER BY a.attnum),
+       {postgresql_indexes.NEEDS.format(k="'pg_constraint'", o="con.oid")}, con.convalidated,
+       CASE WHEN (to_jsonb(con) ->> 'conenforced')::bool IS FALSE THEN 180000 ELSE 0 END
+FROM pg_constraint con WHERE con.contype = 'c' AND con.conrelid = ANY(%s::oid[])
+ORDER BY con.conrelid, con.conname
+"""  # noqa: S608  # parts of our own
 _INBOUND: Final = """
 SELECT con.confrelid::bigint, n.nspname, c.relname, con.confdeltype
 FROM pg_constraint con JOIN pg_class c ON c.oid = con.conrelid
@@ -180,11 +190,12 @@ def _batch(
         return {}
     widths = {(row[0], row[1]): row[2] for row in session.execute(_WIDTHS, wanted)}
     oids = [row[2] for row in tables]
-    columns, indexes, foreign_keys, inbound, dependents, triggers = (
+    columns, indexes, checks, foreign_keys, inbound, dependents, triggers = (
         _by_table(session, statement, oids)
         for statement in (
             _COLUMNS,
             postgresql_indexes.STATEMENT,
+            _CHECKS,
             _FOREIGN_KEYS,
             _INBOUND,
             _DEPENDENTS,
@@ -203,6 +214,17 @@ def _batch(
             columns=[_column(*row) for row in columns[oid]],
             keys=keys,
             indexes=made,
+            checks=[
+                CheckShape(
+                    name=name,
+                    definition=definition,
+                    reads=reads,
+                    needs=needs,
+                    proved=proved,
+                    since=since,
+                )
+                for name, definition, reads, needs, proved, since in checks[oid]
+            ],
             foreign_keys=[_foreign_key(*row) for row in foreign_keys[oid]],
             inbound=[
                 InboundShape(schema=other_schema, table=other, on_delete=_RULES[rule])

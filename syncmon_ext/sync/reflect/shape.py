@@ -60,6 +60,17 @@ class IndexShape(msgspec.Struct, frozen=True, kw_only=True):
     special: list[str] = []  # what its columns alone do not tell, in words of SQL
 
 
+class CheckShape(msgspec.Struct, frozen=True, kw_only=True):
+    """A CHECK constraint of PostgreSQL, with what ``IndexShape`` has beside a definition."""
+
+    name: str
+    definition: str
+    reads: list[str]
+    needs: list[str] = []
+    since: int = 0
+    proved: bool = True  # every row was checked
+
+
 class ForeignKeyShape(msgspec.Struct, frozen=True, kw_only=True):
     """A foreign key from this table."""
 
@@ -94,6 +105,7 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[ColumnShape]
     keys: list[KeyShape] = []
     indexes: list[IndexShape] = []
+    checks: list[CheckShape] = []
     foreign_keys: list[ForeignKeyShape] = []
     inbound: list[InboundShape] = []
     rowid: str | None = None  # SQLite: the name that reaches the rowid
