@@ -51,9 +51,12 @@ def demo_command(
     if bench.config:
         raise click.UsageError("the demo writes its own syncmon.toml: leave --config out")
     place = Path(folder).absolute()
-    _make_folder(place)
     source = place / demo_files.SOURCE
-    if not flights.is_complete(source):
+    complete = flights.is_complete(source)
+    if not complete:
+        flights.data_folder()  # where it is missing, nothing is made
+    _make_folder(place)
+    if not complete:
         click.echo("Reading the flights of New York 2013 …")
         flights.make(source)
     target: Path | str = _start_postgres(place) if postgres else place / f"{WAREHOUSE}.db"

@@ -160,7 +160,10 @@ def _store(bench: Workbench) -> Iterator[Finding]:
     place = bench.place
     for trouble in place.troubles:
         yield Finding("!", "Jupyter", trouble, "correct it: a server leaves the whole file out")
-    yield Finding("·", "store", f"named by {place.named_by}")
+    named_by = (
+        f"named by {place.named_by}" if place.named_by else "nothing names another: the default"
+    )
+    yield Finding("·", "store", named_by)
     if place.is_relative:
         yield Finding(
             "!",

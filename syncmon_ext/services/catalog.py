@@ -20,7 +20,7 @@ from syncmon_ext.model.errors import (
 from syncmon_ext.model.state import ACTIVE, State
 from syncmon_ext.model.task import Kind, Task, TaskSpec
 from syncmon_ext.model.webhook import GIVEN, Webhook, check_address, is_address
-from syncmon_ext.services.configuration import Configuration
+from syncmon_ext.services.configuration import CONFIG_VARIABLE, Configuration
 from syncmon_ext.store import tasks as rows
 from syncmon_ext.store.store import Store
 
@@ -127,7 +127,12 @@ class Catalog:
         known = self._configuration.current().connections
         if name in known:
             return known[name]
-        hint = did_you_mean(name, known) or f"add [connections.{name}] with its url to syncmon.toml"
+        path = self._configuration.path
+        hint = did_you_mean(name, known) or (
+            f"add [connections.{name}] with its url to {path}"
+            if path is not None
+            else f"no syncmon.toml is in use here: set ${CONFIG_VARIABLE} to the path of yours"
+        )
         raise ConnectionNotFound(
             f"there is no connection {name!r}", hint=self._with_file_error(hint)
         )
@@ -202,8 +207,10 @@ class Catalog:
     def _not_found(self, task_id: str) -> TaskNotFound:
         hint = did_you_mean(task_id, [task.task_id for task in self.tasks()])
         if not hint:
-            places = ", ".join(str(path) for path in self._configuration.places()[:1])
-            hint = f"there are no tasks yet: write [tasks.{task_id}] in {places}"
+            path = self._configuration.path or self._configuration.places()[0]
+            hint = f"there are no tasks yet: write [tasks.{task_id}] in {path}"
+            if self._configuration.path is None:
+                hint += f", or set ${CONFIG_VARIABLE} to the path of your syncmon.toml"
         return TaskNotFound(f"there is no task {task_id!r}", hint=self._with_file_error(hint))
 
     def _with_file_error(self, hint: str) -> str:

@@ -18,7 +18,7 @@ TRAIT: Final = f"{APP}.store_url"
 
 
 class StorePlace(msgspec.Struct, frozen=True, kw_only=True):
-    """A store's URL, and what named it, for a person."""
+    """A store's URL, and what named it, for a person; "" where it is the default."""
 
     url: str
     named_by: str
@@ -63,6 +63,6 @@ def store_place(told: str | None = None) -> StorePlace:
         )
     return StorePlace(
         url=default_store_url(),
-        named_by="nothing: it is the default, in Jupyter's data folder",
+        named_by="",
         troubles=settings.troubles,
     )

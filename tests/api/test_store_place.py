@@ -122,7 +122,11 @@ def test_configuration_files_name_one_store_for_all(
     assert seen_by_a_program(server.env, tmp_path) == (f"the store {url}", [])
     told = doctor(server.env, tmp_path)
     assert f"{url} can be written" in told
-    by = "it is the default" if wins is None else f"in {server.folder / 'config' / names[wins]}"
+    by = (
+        "nothing names another: the default"
+        if wins is None
+        else f"in {server.folder / 'config' / names[wins]}"
+    )
     assert by in told
     assert STORE_VARIABLE not in kernels_environment(server), "a kernel finds it by itself"
 

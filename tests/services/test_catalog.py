@@ -237,6 +237,21 @@ def test_id_in_both_places_is_an_error_and_the_stored_task_stays(
     assert catalog.task("archive").origin == str(config_file)
 
 
+def test_start_where_no_file_is_in_use_says_how_to_name_one(
+    catalog: Catalog, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a program that works on the store, beside the folder of a file whose task has run."""
+    give_run(store, catalog.task("nightly"), State.COMPLETED)
+    monkeypatch.delenv("SYNCMON_CONFIG", raising=False)
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "empty"))
+    nowhere = Catalog(store, Configuration())
+    with pytest.raises(ConnectionNotFound) as caught:
+        TaskControl(store, nowhere, Supervisor(store)).start("nightly")
+    assert caught.value.hint == (
+        "no syncmon.toml is in use here: set $SYNCMON_CONFIG to the path of yours"
+    )
+
+
 def test_two_files_with_one_id_are_told_and_the_second_does_not_go_on_with_the_runs_of_the_first(
     catalog: Catalog, store: Store, config_file: Path, tmp_path: Path
 ) -> None:

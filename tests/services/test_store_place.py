@@ -33,7 +33,7 @@ def in_json(url: object) -> str:
 def test_default_store_is_in_jupyters_data_dir(places: Path) -> None:
     place = store_place()
     assert place.url == f"sqlite:///{places}/data/syncmon/store.db"
-    assert "default" in place.named_by
+    assert place.named_by == ""
     Store(place.url).close()
     assert (places / "data/syncmon/store.db").stat().st_mode & 0o777 == 0o600
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -184,6 +186,25 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.mark.parametrize(
+    ("version", "hearing"),
+    [((6, 31, 0), "ipykernel 7 in JupyterLab 4.4 or newer"), ((7, 0, 0), ""), (None, "")],
+)
+def test_display_is_told_which_kernel_would_hear_it_while_a_cell_runs(
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple[int, ...] | None,
+    hearing: str,
+) -> None:
+    if version is None:  # a kernel of another kind
+        monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=version))
+    monitor = session.monitor()
+    assert monitor._hearing == hearing
+    monitor.close()
 
 
 def test_changes_are_sent_once_and_silence_is_bounded(session: Session) -> None:

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type KernelServer, openFeeding } from "./feeding";
-import { fedByWords } from "./views/widget";
+import { busyWords, fedByWords } from "./views/widget";
 
 const CHANNEL = { send: () => {}, on: () => {}, off: () => {} };
 
@@ -43,4 +43,10 @@ test.each<[string, KernelServer, string]>([
 test("a widget that the server feeds says whether it answers", () => {
   expect(fedByWords(null, false)).toBe("Live from the server, also while the kernel is busy.");
   expect(fedByWords(null, true)).toBe("From the server, which does not answer now.");
+});
+
+test("a widget whose command waits says for what, and who would not let it wait", () => {
+  const words = "The kernel is busy: it does what you pressed when the cell has ended.";
+  expect(busyWords("")).toBe(words);
+  expect(busyWords("ipykernel 7")).toBe(`${words} ipykernel 7 would do it at once.`);
 });

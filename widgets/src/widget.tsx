@@ -17,6 +17,7 @@ interface Traits {
   _server: KernelServer;
   _scope: string[] | null;
   _known: Known;
+  _hearing: string;
   selected: string | null;
   fed_by: string;
 }
@@ -74,6 +75,7 @@ function show(model: Model, root: ShadowRoot, feeding: Feeding): () => void {
       fedBy={by}
       reason={reason}
       watchBusy={watchBusy}
+      hearing={model.get("_hearing")}
       pageUrl={pageUrl}
       onChoose={choose}
     />,

@@ -22,6 +22,7 @@ from syncmon_widgets.kernel_answers import answer
 from syncmon_widgets.relay import Changes, News, Relay, relay_of
 
 SCRIPT: Final = Path(__file__).parent / "static" / "widget.js"
+SUBSHELLS: Final = 7  # the first ipykernel that handles a display's messages beside a cell
 
 
 class NotBuilt(SyncmonError):
@@ -58,6 +59,7 @@ class Monitor(anywidget.AnyWidget):
 
     _esm = t.Unicode().tag(sync=True)
     _server = t.Dict().tag(sync=True)
+    _hearing = t.Unicode().tag(sync=True)  # what would hear the display while a cell runs
     _scope: t.List[str] = t.List(None, allow_none=True).tag(sync=True)
     _known = t.Dict().tag(sync=True)
 
@@ -86,6 +88,7 @@ class Monitor(anywidget.AnyWidget):
         super().__init__(
             _esm=_script(),
             _server=_server_of(self._backend),
+            _hearing=_better_hearing(),
             _scope=None if names is None else list(names),
             _known=msgspec.to_builtins({"progress": list(known.progress.values())}),
             selected=self._choice,
@@ -230,6 +233,12 @@ def _hear_beside_cells(comm: Any) -> None:
     """
     if getattr(comm, "_reply_subshell_for", None) is not None:
         comm._reply_subshell_for = None
+
+
+def _better_hearing() -> str:
+    """What hears a display while a cell runs, where this kernel does not; "": it does, as far as is known."""
+    version = getattr(sys.modules.get("ipykernel"), "version_info", (SUBSHELLS,))
+    return "" if version[0] >= SUBSHELLS else f"ipykernel {SUBSHELLS} in JupyterLab 4.4 or newer"
 
 
 def _script() -> str:

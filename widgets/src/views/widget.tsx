@@ -22,13 +22,15 @@ export interface WidgetProps {
   fedBy: Feeding["by"];
   reason: Feeding["reason"];
   watchBusy: Feeding["watchBusy"];
+  /** What would hear a command while a cell runs; "" where this kernel should. */
+  hearing: string;
   /** Where the whole page is; null where the browser does not reach it. */
   pageUrl: string | null;
   onChoose: (taskId: string) => void;
 }
 
 export function Widget(props: WidgetProps) {
-  const { monitor, single, fedBy, reason, watchBusy, pageUrl, onChoose } = props;
+  const { monitor, single, fedBy, reason, watchBusy, hearing, pageUrl, onChoose } = props;
   const state = useMonitorState(monitor);
   const [busy, setBusy] = useState(false);
   useEffect(() => watchBusy?.(setBusy), [watchBusy]);
@@ -80,7 +82,7 @@ export function Widget(props: WidgetProps) {
       )}
       {busy && (
         <p role="status" data-testid="kernel-busy">
-          The kernel is busy: it does what you pressed when the cell has ended.
+          {busyWords(hearing)}
         </p>
       )}
       <p class="sm-quiet" data-testid="fed-by" data-by={fedBy}>
@@ -96,6 +98,12 @@ const RELAYED: Readonly<Record<RelayReason, string>> = {
   elsewhere: "Relayed by the kernel: this page is not of the server that the kernel uses.",
   no_answer: "Relayed by the kernel: the server did not answer this browser.",
 };
+
+/** Why a command waits; `hearing` is what would hear it while a cell runs, "" where this kernel should. */
+export function busyWords(hearing: string): string {
+  const words = "The kernel is busy: it does what you pressed when the cell has ended.";
+  return hearing ? `${words} ${hearing} would do it at once.` : words;
+}
 
 /** From where the news come; `reason` is why the kernel brings them. */
 export function fedByWords(reason: RelayReason | null, stale: boolean): string {
