@@ -201,5 +201,7 @@ def test_refused_row_in_the_middle_of_a_copy_is_no_outage(database: Maker, width
     copy = copy_of(source, target, tables=["a", "b"])
     with copy.claimed():
         result = batch(copy, 5000)
-        there = {"a": 3000} if width < 100 else {}  # else the rest of the COPY is too long to be read
+        there = (
+            {"a": 3000} if width < 100 else {}
+        )  # else the rest of the COPY is too long to be read
         assert (placed(result), result.alone) == (there, ["b"])
