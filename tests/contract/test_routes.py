@@ -7,6 +7,7 @@ import time
 import pytest
 
 from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.errors import FenceLost
 from syncmon_ext.sync import jobs, ranges, throttle
 from tests.contract.items import ROWS, content, make_table
 from tests.contract.pairs import Pair
@@ -90,6 +91,21 @@ def test_stop_says_that_a_direct_copy_made_its_table(pair: Pair, rows: int) -> N
         gone = jobs.discard(copy.target, copy.own, copy.units)
     assert [(d.kept, d.rows_kept, d.table_made) for d in gone] == [(rows > 0, rows, rows > 0)]
     assert ("items" in target.tables()) == (rows > 0)
+
+
+def test_chunk_that_comes_after_a_stop_leaves_no_row(pair: Pair) -> None:
+    source, target = pair
+    make_table(source)
+    make_table(target, rows=[])
+    copy = Copy(source, target, tables=["items"], mode="append", direct=True)
+    with copy.claimed():
+        unit = copy.units[0]
+        first, second, *_ = copy.chunks(unit, copy.prepare(unit), 30)
+        copy.copy(unit, first)
+        jobs.discard(copy.target, copy.own, copy.units)
+        with pytest.raises(FenceLost, match="which has ended"):
+            copy.copy(unit, second)
+    assert len(content(target)) == 30
 
 
 def test_nothing_is_seen_before_the_swap(pair: Pair) -> None:
