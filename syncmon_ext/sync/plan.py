@@ -15,6 +15,7 @@ from syncmon_ext.model.task import TableSpec, TaskSpec
 from syncmon_ext.sync import (
     consistency,
     engine_url,
+    executors,
     missing_types,
     overlap,
     unit_plan,
@@ -33,7 +34,9 @@ _GUARANTEE: Final = (
 
 
 def planned(task_id: str, spec: TaskSpec, source: Connection, target: Connection) -> Plan:
-    """The plan of ``spec``. Raises only where a database cannot be reached or understood."""
+    """The plan of ``spec``. Raises only where a database cannot be reached or understood, or chunks be copied
+    where the task says."""
+    executors.check(spec, source, target)
     with opened(source, READER) as reading:
         if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
             plan = _planned(task_id, spec, reading, None, target)
@@ -74,6 +77,7 @@ def _planned(
         task_id=task_id,
         consistency=consistency.planned(source.dialect, spec.consistency),
         guarantee=_GUARANTEE,
+        executor=executors.stated(spec),
         units=_in_order(units),
     )
 
