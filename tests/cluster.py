@@ -43,11 +43,17 @@ class Cluster:
         self.port = port or free_port()
         self.address = f"{protocol}://127.0.0.1:{self.port}"
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._protocol = protocol
+        self._count = workers
         self._env = env or {}
-        where = ["--host", "127.0.0.1", "--port", str(self.port), "--protocol", protocol]
+        self.start()
+
+    def start(self) -> None:
+        """Start all of it, where it was killed before."""
+        where = ["--host", "127.0.0.1", "--port", str(self.port), "--protocol", self._protocol]
         without = {"DASK_DISTRIBUTED__SCHEDULER__PRELOAD": repr([WITHOUT_SYNCMON])}
         self.scheduler = self._start("scheduler", [*where, "--no-dashboard"], without)
-        for _ in range(workers):
+        for _ in range(self._count):
             self.add_worker()
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -80,7 +86,11 @@ class Cluster:
     def kill_workers(self) -> None:
         """SIGKILL every worker, as a machine does that loses its power."""
         while self.workers:
-            _end(self.workers.pop())
+            self.kill_worker(0)
+
+    def kill_worker(self, number: int) -> None:
+        """SIGKILL one worker."""
+        _end(self.workers.pop(number))
 
     def kill(self) -> None:
         """SIGKILL all of it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -189,6 +190,36 @@ def test_run_whose_worker_ended_is_taken_over(
             copied = it.progress().rows_committed
             it.until(lambda copied=copied: it.progress().rows_committed > copied)  # type: ignore[misc]
         it.finish()
+        it.assert_each_chunk_copied_once()
+
+
+@pytest.mark.parametrize("seed", range(24 if LONG else 2))
+def test_killed_at_random_moments(
+    seed: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    chance = random.Random(seed)
+    way = chance.choice(list(WAYS))
+    port = free_port()
+    options = {"throttle": {"rows": 2_000}, "flights": 4_000, "workers": 3, **WAYS[way].options}
+    with Cluster(tmp_path, port=port) as cluster, dask_rig(tmp_path, cluster, **options) as it:
+        it.audit()
+        WAYS[way].before(it)
+        it.control.start("nightly")
+        for kill in range(4):
+            pause = time.monotonic() + chance.uniform(0.0, 1.5)
+            it.until(lambda pause=pause: time.monotonic() > pause)  # type: ignore[misc]
+            what = chance.choice(["worker", "dask worker", "dask worker", "cluster"])
+            record_property(f"kill_{kill}", what)
+            if what == "worker":
+                it.signal_worker(signal.SIGKILL)
+            elif what == "dask worker":
+                cluster.kill_worker(chance.randrange(len(cluster.workers)))
+                cluster.add_worker()
+            else:
+                cluster.kill()
+                cluster.start()
+        assert it.until_ended(120).state is State.COMPLETED, it.messages()
+        it.assert_equal()
         it.assert_each_chunk_copied_once()
 
 
