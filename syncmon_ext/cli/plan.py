@@ -44,7 +44,10 @@ def plan_command(bench: Workbench, /, task: str) -> int:
 
 def _print(console: Console, plan: Plan, way: str, mode: str) -> None:
     console.print(Text(f"{plan.task_id}     {way}     mode {mode}", "bold"), soft_wrap=True)
-    for name, text in (("consistency", plan.consistency), ("guarantee", plan.guarantee)):
+    said = [("consistency", plan.consistency), ("guarantee", plan.guarantee)]
+    if plan.executor:
+        said.append(("executor", plan.executor))
+    for name, text in said:
         console.print(Text(f"{name}: {clean_message(text)}"), soft_wrap=True)
     for unit in plan.units:
         console.print()

@@ -18,6 +18,7 @@ from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.model.task import (
     FILTER_OPERATORS,
     TASK_ID,
+    Executor,
     Mode,
     TableSpec,
     Task,
@@ -37,6 +38,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_+]*://")
 # As SQLAlchemy reads it: the password may hold anything but an @.
 _USER_PASSWORD = re.compile(r"[^:/@?]*:(?P<password>[^@]+)@")
 _PARAMETER = re.compile(r"[?&](?P<name>[^=&]+)=")
+_SCHEDULER = re.compile(r"(?:tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +190,7 @@ def parse_spec(data: object, path: str) -> TaskSpec:
     return msgspec.structs.replace(spec, tables=tables)
 
 
-def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
+def check_spec(spec: TaskSpec, connections: Mapping[str, Connection], path: str) -> None:
     """Raise InvalidConfig for what the types alone cannot tell."""
     for field in ("source", "target"):
         name = getattr(spec, field)
@@ -198,6 +200,7 @@ def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
                 hint=did_you_mean(name, connections)
                 or f"add [connections.{name}] with its url to syncmon.toml",
             )
+    check_executor(spec, (connections[spec.source], connections[spec.target]), path)
     tables = join(path, "tables")
     if not spec.tables:
         raise InvalidConfig(f"{tables}: no table is named", hint='write tables = ["…"]')
@@ -239,6 +242,39 @@ def check_spec(spec: TaskSpec, connections: Collection[str], path: str) -> None:
             )
     if any(not column.strip() for column in spec.allow_lossy):
         raise InvalidConfig(f"{join(path, 'allow_lossy')}: names a column without a name")
+
+
+def check_executor(spec: TaskSpec, ends: Collection[Connection], path: str) -> None:
+    """Raise InvalidConfig where the task's chunks cannot be copied where it says."""
+    place, scheduler = join(path, "scheduler"), spec.scheduler
+    if spec.executor is not Executor.DASK:
+        if scheduler is not None:
+            raise InvalidConfig(
+                f'{place}: needs executor = "dask"', hint="remove scheduler, or set the executor"
+            )
+        return
+    example = 'write scheduler = "tcp://host:8786", as the scheduler says when it starts'
+    if scheduler is None:
+        raise InvalidConfig(
+            f'{place}: executor = "dask" needs the address of a scheduler', hint=example
+        )
+    if _SCHEDULER.fullmatch(scheduler) is None:
+        raise InvalidConfig(
+            f"{place}: {_address(scheduler)} is not the address of a scheduler",
+            hint=example,
+        )
+    for end in ends:
+        if end.url.startswith("sqlite"):
+            raise InvalidConfig(
+                f'{join(path, "executor")}: "dask" needs PostgreSQL on both sides, and connection '
+                f"{end.name} is a SQLite file, which only processes of one machine can share",
+                hint='use executor = "local"',
+            )
+
+
+def _address(text: str) -> str:
+    """``text`` for a message, but for what may hold a password."""
+    return "what holds an @" if "@" in text else shown(text)
 
 
 def check_on_finish(name: str | None, webhooks: Collection[str], path: str) -> None:

@@ -115,6 +115,19 @@ class DatabaseUnavailable(SyncmonError):
     status = 503
 
 
+class ExecutorUnavailable(DatabaseUnavailable):
+    """What carries chunks to other machines does not answer, or lost one; worth another try."""
+
+    code = "executor_unavailable"
+
+
+class MissingExtra(SyncmonError):
+    """A package is not installed that only some tasks need; the run pauses and no attempt is counted."""
+
+    code = "missing_extra"
+    status = 422
+
+
 class SnapshotLost(DatabaseUnavailable):
     """The exported snapshot that a chunk was to be read in is gone; a new one must be taken."""
 

@@ -154,6 +154,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     consistency: str  # what holds between the chunks, in words
     guarantee: str  # "exactly-once" or "at-least-once", and why
+    executor: str = ""  # where chunks are copied, in words; empty: beside the worker
     units: list[UnitPlan]
 
     @property

@@ -39,6 +39,13 @@ class Consistency(StrEnum):
     CHUNK = "chunk"  # each chunk reads a state of its own: the source holds nothing open
 
 
+class Executor(StrEnum):
+    """Where the chunks of a task are copied."""
+
+    LOCAL = "local"  # in processes beside the worker's
+    DASK = "dask"  # on the workers of a Dask cluster
+
+
 class Kind(StrEnum):
     """What a task is: a copy that a worker executes, or a loop that reports itself."""
 
@@ -100,6 +107,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2  # chunks in flight
     # Upper bound; None: what the pair of databases is best copied with.
     chunk_rows: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
+    executor: Executor = Executor.LOCAL
+    scheduler: str | None = None  # of Dask: tcp://host:port
     direct: bool = False  # append without staging
     allow_lossy: list[str] = []  # "column" or "table.column"
     throttle: Throttle | None = None

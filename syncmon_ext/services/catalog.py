@@ -10,6 +10,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.decode import did_you_mean
 from syncmon_ext.model.errors import (
     ConnectionNotFound,
+    InvalidConfig,
     InvalidRequest,
     SyncmonError,
     TaskExists,
@@ -18,7 +19,7 @@ from syncmon_ext.model.errors import (
     WrongState,
 )
 from syncmon_ext.model.state import ACTIVE, State
-from syncmon_ext.model.task import Kind, Task, TaskSpec
+from syncmon_ext.model.task import Executor, Kind, Task, TaskSpec
 from syncmon_ext.model.webhook import GIVEN, Webhook, check_address, is_address
 from syncmon_ext.services.configuration import CONFIG_VARIABLE, Configuration
 from syncmon_ext.store import tasks as rows
@@ -63,8 +64,7 @@ class Catalog:
         """Make a task that the store keeps; raises TaskExists and InvalidConfig."""
         config = self._configuration.current()
         check_id(task_id, "task_id")
-        check_spec(spec, config.connections, "")
-        check_on_finish(spec.on_finish, config.webhooks, "on_finish")
+        self._check_spec(spec, config)
         if (written := config.tasks.get(task_id)) is not None:
             raise _exists(task_id, written.origin)
         task = Task(task_id=task_id, spec=spec, name=spec.name or task_id)
@@ -84,8 +84,7 @@ class Catalog:
         """
         self._check_writable(self.task(task_id))
         config = self._configuration.current()
-        check_spec(spec, config.connections, "")
-        check_on_finish(spec.on_finish, config.webhooks, "on_finish")
+        self._check_spec(spec, config)
         name = spec.name or task_id
         with self._store.write() as connection:
             found = rows.lock_stored_task(connection, task_id)
@@ -195,6 +194,18 @@ class Catalog:
         in_use = self._configuration.path
         read_well = self._configuration.error is None
         return (in_use == Path(origin) and read_well) or not Path(origin).exists()
+
+    @staticmethod
+    def _check_spec(spec: TaskSpec, config: Config) -> None:
+        """Raise InvalidConfig for what a task of the store cannot be."""
+        check_spec(spec, config.connections, "")
+        check_on_finish(spec.on_finish, config.webhooks, "on_finish")
+        if spec.executor is not Executor.LOCAL:
+            raise InvalidConfig(
+                'executor: only a task in syncmon.toml can use "dask": its scheduler is an address, and '
+                "what is sent there runs with the connections' secrets",
+                hint='write the task in syncmon.toml, or use executor = "local"',
+            )
 
     @staticmethod
     def _check_writable(task: Task) -> None:

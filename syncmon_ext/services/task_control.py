@@ -20,7 +20,7 @@ from syncmon_ext.model.log import Level
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.run import Run
 from syncmon_ext.model.state import ACTIVE, RESUMABLE, Action, State, UnitState, allowed, next_state
-from syncmon_ext.model.task import Kind, Task, TaskSpec, Throttle, ThrottleChange
+from syncmon_ext.model.task import Executor, Kind, Task, TaskSpec, Throttle, ThrottleChange
 from syncmon_ext.model.webhook import Webhook
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.supervisor import Supervisor
@@ -28,7 +28,7 @@ from syncmon_ext.store import log, runs, snapshots, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.store import Store
-from syncmon_ext.sync import engine_url
+from syncmon_ext.sync import engine_url, executors
 
 
 class TaskControl:
@@ -65,6 +65,7 @@ class TaskControl:
         self._supervisor.check_task(task_id)
         if task.kind is not Kind.COPY or task.spec is None:
             return self._resume_loop(task)
+        self._check_executor(task.spec)
         with self._store.write() as connection:
             self._lock(connection, task)
             if idempotency_key is not None:
@@ -128,6 +129,12 @@ class TaskControl:
             if name and (webhook := self._catalog.webhook(name)) not in found:
                 found.append(webhook)
         return found
+
+    def _check_executor(self, spec: TaskSpec) -> None:
+        """Raise InvalidConfig or MissingExtra: a run that could not copy a chunk is not begun."""
+        if spec.executor is not Executor.LOCAL:
+            ends = self._catalog.connection(spec.source), self._catalog.connection(spec.target)
+            executors.check(spec, *ends)
 
     def _lock(self, connection: Connection, task: Task) -> None:
         """Hold the task's row, which a file's task may not have yet; raises TaskNotFound."""
@@ -358,8 +365,8 @@ def _wrong_state(task_id: str, state: State, action: Action) -> SyncmonError:
     return WrongState(f"task {task_id!r} is {state}: it cannot {action} now", hint=f"it can: {can}")
 
 
-# These may differ on resume: they say how fast, not what.
-_CHANGEABLE = ("workers", "throttle", "name", "on_finish")
+# These may differ on resume: they say how fast and where, not what.
+_CHANGEABLE = ("workers", "throttle", "executor", "scheduler", "name", "on_finish")
 
 
 def _changes(old: TaskSpec, new: TaskSpec) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from syncmon_ext.model.connection import Connection
@@ -40,24 +40,42 @@ def end_older_owners(session: PostgresSession, own: Ownership) -> None:
 
     One that is past its COMMIT ends with its rows in place: its checkpoint is read afterwards.
     """
+    _end(session, f"syncmon/{own.run_id}/", lambda name: _token(name) < own.token)
+
+
+def end_namesakes(session: PostgresSession) -> None:
+    """End the other backends of this session's own name, as above: a job that another machine has lost
+    may still be at work there."""
+    _end(session, session.application_name, lambda name: name == session.application_name)
+
+
+def end_jobs(target: Connection, own: Ownership) -> None:
+    """End the backends in which jobs of ``own`` run on other machines, as above."""
+    with sessions.opened(target, own.application_name) as session:
+        if isinstance(session, PostgresSession):
+            prefix, ending = f"syncmon/{own.run_id}/", f"/{own.token}"
+            _end(session, prefix, lambda name: name[len(prefix) :].endswith(ending))
+
+
+def _end(session: PostgresSession, prefix: str, chosen: Callable[[str], bool]) -> None:
     deadline = time.monotonic() + END_SECONDS
     while True:
-        older = [
+        found = [
             pid
             for pid, name in session.execute(
-                "SELECT pid, application_name FROM pg_stat_activity "
-                "WHERE datname = current_database() AND starts_with(application_name, %s)",
-                (f"syncmon/{own.run_id}/",),
+                "SELECT pid, application_name FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND datname = current_database() AND starts_with(application_name, %s)",
+                (prefix,),
             )
-            if _token(name) < own.token
+            if chosen(name)
         ]
-        if not older:
+        if not found:
             return
-        session.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (older,))
+        session.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (found,))
         if time.monotonic() > deadline:
             raise DatabaseUnavailable(
-                f"{session.name}: backend {older[0]} of an older worker does not end",
-                hint=f"SELECT pg_terminate_backend({older[0]})",
+                f"{session.name}: backend {found[0]} of an older worker does not end",
+                hint=f"SELECT pg_terminate_backend({found[0]})",
             )
         time.sleep(POLL_SECONDS)
 

@@ -34,6 +34,8 @@ def discard(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> li
             return [Discarded(unit_id=unit.unit_id, kept=False, rows_kept=0) for unit in units]
         with session.transaction():
             ledger.create(session)  # of an older version: brought up to date
+            # A chunk whose COMMIT is under way holds them, too: its rows are counted after it.
+            fence.found(session, units, lock="update")
             results = [_discarded(session, own, unit) for unit in units]
             for unit, result in zip(units, results, strict=True):
                 if not result.kept:

@@ -13,6 +13,7 @@ from syncmon_ext.model import words
 from syncmon_ext.model.errors import (
     ConfigChanged,
     FenceLost,
+    MissingExtra,
     SecretUnresolved,
     StoreUnavailable,
     SyncmonError,
@@ -21,13 +22,15 @@ from syncmon_ext.model.errors import (
 from syncmon_ext.model.log import Level, with_hint
 from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.state import ENDED, Action, State, UnitState
-from syncmon_ext.model.task import Consistency
+from syncmon_ext.model.task import Consistency, Executor
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import runs, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import consistency, engine_url, forking, jobs
+from syncmon_ext.sync.carrier import Carrier, LocalCarrier
+from syncmon_ext.sync.dask_carrier import DaskCarrier
 from syncmon_ext.sync.databases import postgresql
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
@@ -108,17 +111,24 @@ class Execution:
             [frozen.source.name, frozen.target.name],
             self._noticed,
         )
+        self._carrier = self._new_carrier()
         self._gauge = Gauge(
             self._recorder,
-            self._pool,
+            self._carrier,
             slots=slots,
             elapsed_seconds=self._run.elapsed_seconds,
             overall_progress=None,
         )
         self._scheduler = Scheduler(
-            frozen, self._own, self._recorder, self._pool, self._gauge, must_end
+            frozen, self._own, self._recorder, self._pool, self._carrier, self._gauge, must_end
         )
         self._snapshot = SnapshotHolder(frozen.source)
+
+    def _new_carrier(self) -> Carrier:
+        spec = self._frozen.spec
+        if spec.executor is Executor.DASK:
+            return DaskCarrier(spec.scheduler or "", self._own, self._noticed)
+        return LocalCarrier(self._pool)
 
     @property
     def fenced(self) -> bool:
@@ -138,6 +148,7 @@ class Execution:
             raise
         finally:
             self._snapshot.release()
+            self._carrier.close()
             self._pool.shutdown(cancel_futures=True)
 
     def _execute(self) -> None:
@@ -161,7 +172,8 @@ class Execution:
                     continue
                 if self._pause():
                     return None
-            except (SecretUnresolved, ConfigChanged) as error:
+            except (SecretUnresolved, ConfigChanged, MissingExtra) as error:
+                self._scheduler.drain()
                 if self._pause(error):
                     return None
             except SyncmonError as error:
@@ -173,6 +185,9 @@ class Execution:
         plan = self._plan()
         self._clear_older_runs()
         self._claim(plan)
+        if isinstance(self._carrier, DaskCarrier):
+            ends = self._frozen.source, self._frozen.target
+            self._carrier.places = self._scheduler.call("identify", jobs.identify, *ends)
         self._scheduler.renew_snapshot = self._renewed_snapshot
         self._read_before = any(unit.rows_committed for unit in self._runtimes.values())
         self._scheduler.snapshot = self._renewed_snapshot()
@@ -373,7 +388,7 @@ class Execution:
                 self._pool.kill()
                 raise Interrupted
             wait([future], timeout=0.1)
-            self._gauge.refresh(self._scheduler.units, self._pool.waits())
+            self._gauge.refresh(self._scheduler.units, self._scheduler.waits())
         result: list[Discarded] = future.result()
         return result
 

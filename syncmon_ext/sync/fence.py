@@ -192,9 +192,11 @@ def compare(session: Session, own: Ownership, units: Sequence[UnitPlan], *, lock
     there = found(session, units, lock=lock)
     for unit in in_order(units):
         fence = there.get(of(unit))
-        if fence is None or not fence.of_run(own) or fence.token != own.token:
+        if fence is None or fence.finished or not fence.of_run(own) or fence.token != own.token:
             table = shown(unit.target_schema, unit.target_table)
             names = f"names run {fence.run_id}, token {fence.token}" if fence else "is gone"
+            if fence is not None and fence.finished:
+                names += ", which has ended"
             raise FenceLost(
                 f"table {table}: its fence {names}; run {own.run_id} with token {own.token} does not "
                 "write any more"

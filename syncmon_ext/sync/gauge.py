@@ -20,7 +20,7 @@ from syncmon_ext.model.estimate import (
 from syncmon_ext.model.progress import totals
 from syncmon_ext.model.speed import FLOOR_SECONDS
 from syncmon_ext.model.state import UnitState
-from syncmon_ext.sync.pool import ChildPool
+from syncmon_ext.sync.carrier import Carrier
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.unit_copy import UnitCopy
 
@@ -50,14 +50,14 @@ class Gauge:
     def __init__(
         self,
         recorder: Recorder,
-        pool: ChildPool,
+        carrier: Carrier,
         *,
         slots: int,
         elapsed_seconds: float,
         overall_progress: float | None,
     ) -> None:
         self._recorder = recorder
-        self._pool = pool
+        self._carrier = carrier
         self._base = elapsed_seconds
         self._began = time.monotonic()
         self._floor = overall_progress or 0.0
@@ -122,7 +122,7 @@ class Gauge:
         """Divide the throttle among the chunks in flight; to be called before another one begins."""
         throttle = self._recorder.throttle
         share = max(1, self.in_flight)
-        self._pool.set_rates(
+        self._carrier.set_rates(
             (throttle.rows or 0) / share if throttle else 0.0,
             (throttle.bytes or 0) / share if throttle else 0.0,
         )

@@ -23,6 +23,7 @@ from syncmon_ext.sync import (
     claiming,
     ending,
     engine_url,
+    identity,
     preparing,
     replaying,
     rewriting,
@@ -52,6 +53,7 @@ __all__ = [
     "discard",
     "forget",
     "hold_snapshot",
+    "identify",
     "index",
     "leftovers",
     "plan",
@@ -81,6 +83,15 @@ def claim(target: Connection, own: Ownership, units: list[UnitPlan]) -> None:
     Raises TargetBusy, FenceLost.
     """
     claiming.claim(target, own, units)
+
+
+def identify(source: Connection, target: Connection) -> tuple[str, str]:
+    """Which databases the two connections reach from here."""
+    with (
+        sessions.opened(source, READER) as reading,
+        sessions.opened(target, f"{READER}/plan") as writing,
+    ):
+        return identity.of(reading), identity.of(writing)
 
 
 def prepare(

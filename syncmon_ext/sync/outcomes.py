@@ -9,7 +9,13 @@ import msgspec
 
 from syncmon_ext.model import words
 from syncmon_ext.model.chunk import Chunk, ChunkResult
-from syncmon_ext.model.errors import DatabaseUnavailable, FenceLost, SnapshotLost, SyncmonError
+from syncmon_ext.model.errors import (
+    DatabaseUnavailable,
+    FenceLost,
+    SecretUnresolved,
+    SnapshotLost,
+    SyncmonError,
+)
 from syncmon_ext.model.log import Level, with_hint
 from syncmon_ext.model.state import UnitState
 from syncmon_ext.model.task import Consistency, Verify
@@ -36,6 +42,7 @@ class Outcomes:
         self._recorder = recorder
         self._gauge = gauge
         self._child_deaths = 0
+        self.unresolved: SecretUnresolved | None = None  # the run is to pause for it
         self.snapshot_lost = False  # no more can be read in the snapshot that the run had
 
     def answer(
@@ -65,6 +72,12 @@ class Outcomes:
             self.snapshot_lost = True
             if chunk is not None:
                 copy.ready.appendleft(chunk)
+        except SecretUnresolved as error:
+            self.unresolved = error
+            if chunk is not None:
+                copy.ready.appendleft(chunk)
+            else:
+                copy.ask_again()
         except SyncmonError as error:
             self.fail(copy, error.message, error.hint)
         except FaultInjected as fault:
@@ -142,6 +155,9 @@ class Outcomes:
             return nothing
         except SnapshotLost:
             self.snapshot_lost = True
+            return nothing
+        except SecretUnresolved as error:
+            self.unresolved = error
             return nothing
         except DatabaseUnavailable as error:  # each of them would wait for it as long once more
             for copy in batch:

@@ -16,8 +16,10 @@ class Ownership(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     run_id: str
     token: int
+    job: str = ""  # of a chunk that is copied on another machine
 
     @property
     def application_name(self) -> str:
         """What a PostgreSQL backend of this owner is called, so that a later owner can end it."""
-        return f"syncmon/{self.run_id}/{self.token}"
+        parts = ["syncmon", self.run_id, self.job, str(self.token)]
+        return "/".join(part for part in parts if part)

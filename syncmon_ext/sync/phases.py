@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-# Set once per process by the pool that runs the jobs; a job elsewhere (Dask) reports nothing.
-_listener: Callable[[str | None], None] | None = None
+# Set by whoever runs the jobs, for its thread: a process of Dask's runs several at a time.
+_listener: ContextVar[Callable[[str | None], None] | None] = ContextVar("listener", default=None)
 
 
 def listen(listener: Callable[[str | None], None] | None) -> None:
-    """Send the connection name of every wait of this process to ``listener``, None at its end."""
-    global _listener
-    _listener = listener
+    """Send the connection name of every wait of this thread to ``listener``, None at its end."""
+    _listener.set(listener)
 
 
 @contextmanager
@@ -21,8 +21,9 @@ def waiting_for(connection: str) -> Iterator[None]:
 
     After an error the mark stands: until the next try, the job still waits for that database.
     """
-    if _listener is not None:
-        _listener(connection)
+    listener = _listener.get()
+    if listener is not None:
+        listener(connection)
     yield
-    if _listener is not None:
-        _listener(None)
+    if listener is not None:
+        listener(None)

@@ -17,6 +17,7 @@ from syncmon_ext.model.task import Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import (
     consistency,
     engine_url,
+    executors,
     ledger,
     missing_types,
     new_checks,
@@ -40,7 +41,9 @@ _GUARANTEE: Final = (
 
 
 def planned(task_id: str, spec: TaskSpec, source: Connection, target: Connection) -> Plan:
-    """The plan of ``spec``. Raises only where a database cannot be reached or understood."""
+    """The plan of ``spec``. Raises only where a database cannot be reached or understood, or chunks be copied
+    where the task says."""
+    executors.check(spec, source, target)
     with opened(source, READER) as reading:
         if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
             plan = _planned(task_id, spec, reading, None, target)
@@ -108,6 +111,7 @@ def _planned(
         task_id=task_id,
         consistency=consistency.planned(source.dialect, spec.consistency),
         guarantee=_GUARANTEE,
+        executor=executors.stated(spec),
         units=_in_order(units),
     )
 

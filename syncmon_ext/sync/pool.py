@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextvars import ContextVar
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, Final, NamedTuple
@@ -87,13 +88,18 @@ def _died(call: _Call) -> ChildDied:
     return ChildDied(f"a child process ended in the middle of {call.function.__name__}")
 
 
-_tell: Callable[[Notice], None] | None = None
+_listener: ContextVar[Callable[[Notice], None] | None] = ContextVar("listener", default=None)
+
+
+def listen(listener: Callable[[Notice], None] | None) -> None:
+    """Send every notice of this thread's jobs to ``listener``."""
+    _listener.set(listener)
 
 
 def tell(label: str, message: str, *, over: bool = False) -> None:
-    """From inside a job: send a notice to whoever scheduled it; dropped where there is no pool."""
-    if _tell is not None:
-        _tell(Notice(label, message, over))
+    """From inside a job: send a notice to whoever scheduled it; dropped where nobody listens."""
+    if (listener := _listener.get()) is not None:
+        listener(Notice(label, message, over))
 
 
 def tell_moving(label: str) -> None:
@@ -288,7 +294,6 @@ class ChildPool(Executor):
 
 def _serve(pipe: Connection, numbers: Any, slot: int, names: list[str]) -> None:
     """A child's life: jobs come through the pipe until it closes or the scheduler dies."""
-    global _tell
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the group is told to end: the scheduler drains
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -305,7 +310,7 @@ def _serve(pipe: Connection, numbers: Any, slot: int, names: list[str]) -> None:
         with lock:
             pipe.send(answer)
 
-    _tell = send
+    listen(send)
     while True:
         try:
             job = pipe.recv()
@@ -317,11 +322,11 @@ def _serve(pipe: Connection, numbers: Any, slot: int, names: list[str]) -> None:
         try:
             answer = (True, function(*arguments))
         except Exception as error:
-            answer = (False, _sendable(error))
+            answer = (False, sendable(error))
         send(answer)
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """``error`` without what cannot or must not cross: causes, tracebacks and driver objects."""
     import pickle
 

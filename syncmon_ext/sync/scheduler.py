@@ -20,8 +20,9 @@ from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
-from syncmon_ext.sync import batches, jobs
+from syncmon_ext.sync import batches, claiming, jobs
 from syncmon_ext.sync.attempts import attempted
+from syncmon_ext.sync.carrier import Carrier
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.outcomes import Outcomes
 from syncmon_ext.sync.ownership import Ownership
@@ -33,6 +34,7 @@ BEAT_SECONDS: Final = 0.1
 # For the chunks in flight to commit, on pause and stop: hearing of it, cancelling, recording and showing
 # take some tenths each, and a person sees "paused" in less than 2 s.
 GRACE_SECONDS: Final = 1.0
+END_SECONDS: Final = 2.0  # for the backends of jobs on other machines
 MANY_TABLES: Final = 500  # a job over more of them leaves a child that is larger than a new one
 WALK_AHEAD: Final = 4  # chunks per slot whose bounds are known in advance
 
@@ -50,6 +52,7 @@ class Scheduler:
         own: Ownership,
         recorder: Recorder,
         pool: ChildPool,
+        carrier: Carrier,
         gauge: Gauge,
         must_end: Callable[[], bool],
     ) -> None:
@@ -57,6 +60,7 @@ class Scheduler:
         self._own = own
         self._recorder = recorder
         self._pool = pool
+        self._carrier = carrier
         self._gauge = gauge
         self._must_end = must_end
         self._units: list[UnitCopy] = []
@@ -77,6 +81,10 @@ class Scheduler:
     def units(self) -> list[UnitCopy]:
         """The units of the run, in the order of copying."""
         return self._units
+
+    def waits(self) -> list[tuple[str, float]]:
+        """What the jobs wait for, and for how many seconds, the longest first."""
+        return sorted([*self._pool.waits(), *self._carrier.waits()], key=lambda wait: -wait[1])
 
     def obey(self) -> None:
         """Raise Interrupted where a command, a signal or a newer owner says so."""
@@ -99,7 +107,7 @@ class Scheduler:
         while not future.done():
             self.obey()
             wait([future], timeout=BEAT_SECONDS)
-            self._gauge.refresh(self._units, self._pool.waits())
+            self._gauge.refresh(self._units, self.waits())
         return future.result()
 
     def take_plan(self, plan: Plan, runtimes: dict[str, UnitRuntime]) -> None:
@@ -151,7 +159,10 @@ class Scheduler:
             # keep it beside the next one.
             self._gauge.share_rates()
             self._collect(BEAT_SECONDS)
-            self._gauge.refresh(self._units, self._pool.waits())
+            self._gauge.refresh(self._units, self.waits())
+            if (error := self._outcomes.unresolved) is not None:
+                self._outcomes.unresolved = None
+                raise error
 
     def _go_on_in_a_new_snapshot(self) -> None:
         self.snapshot = self.renew_snapshot()
@@ -175,8 +186,21 @@ class Scheduler:
                 break
             self._collect(BEAT_SECONDS)
         self._pool.kill()
+        if self._carrier.take_back() and not self._recorder.fenced:
+            self._end_jobs()
         self._handlers.clear()
         self._solitary = False
+
+    def _end_jobs(self) -> None:
+        """End in the target what runs on other machines; where it does not answer, that is left to whoever
+        takes the run up."""
+        job = self._pool.submit(claiming.end_jobs, self._frozen.target, self._own)
+        deadline = time.monotonic() + END_SECONDS
+        while not job.done() and time.monotonic() < deadline:
+            wait([job], timeout=BEAT_SECONDS)
+            self._gauge.refresh(self._units, self.waits())
+        if not job.done():
+            self._pool.kill()
 
     def _swapping(self) -> bool:
         return any(copy.busy and copy.runtime.state is UnitState.SWAPPING for copy in self._left)
@@ -237,8 +261,7 @@ class Scheduler:
             self._outcomes.save(copy)
         self._gauge.in_flight += 1
         self._gauge.share_rates()
-        future = self._pool.submit(
-            attempted,
+        future = self._carrier.carry(
             batch[0].plan.unit_id,
             jobs.batch,
             self._frozen.source,
@@ -328,10 +351,7 @@ class Scheduler:
         copy.in_flight.append(chunk)
         self._gauge.in_flight += 1
         self._gauge.share_rates()
-        # The driver keeps what it took for the largest row: the child ends with such a chunk.
-        submit = self._pool.submit_last if copy.plan.large_values else self._pool.submit
-        future = submit(
-            attempted,
+        future = self._carrier.carry(
             copy.plan.unit_id,
             jobs.copy,
             self._frozen.source,
@@ -340,6 +360,8 @@ class Scheduler:
             copy.plan,
             chunk,
             self.snapshot,
+            # The driver keeps what it took for the largest row: the child ends with such a chunk.
+            last=copy.plan.large_values,
         )
         self._handlers[future] = partial(self._copied, copy, chunk)
 

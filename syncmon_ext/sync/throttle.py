@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from typing import Protocol
 
 from syncmon_ext.model.errors import DatabaseUnavailable, SyncmonError
@@ -28,20 +29,20 @@ class ChunkTooLarge(SyncmonError):
     code = "chunk_too_large"
 
 
-_pace: Pace | None = None
+_pace: ContextVar[Pace | None] = ContextVar("pace", default=None)
 SLICE_SECONDS = 0.2  # so that a changed rate is felt well within 2 s
 BURST_SECONDS = 0.5  # how far a chunk may run ahead of its rate
 
 
 def set_pace(pace: Pace | None) -> None:
-    """Bound every chunk that this process copies from now on."""
-    global _pace
-    _pace = pace
+    """Bound every chunk that this thread copies from now on."""
+    _pace.set(pace)
 
 
 def bounded() -> bool:
-    """True where rows or bytes of what this process copies have a bound now."""
-    return _pace is not None and any(_pace.rates())
+    """True where rows or bytes of what this thread copies have a bound now."""
+    pace = _pace.get()
+    return pace is not None and any(pace.rates())
 
 
 class Pacer:
@@ -57,16 +58,18 @@ class Pacer:
 
     def batch_rows(self, default: int) -> int:
         """How many rows a batch should hold so that the pace can be kept smoothly."""
-        rows, _ = _pace.rates() if _pace else (0.0, 0.0)
+        pace = _pace.get()
+        rows, _ = pace.rates() if pace else (0.0, 0.0)
         return max(1, min(default, int(rows * SLICE_SECONDS))) if rows else default
 
     def spend(self, rows: int, size_bytes: int) -> float:
         """Account for a batch; returns the seconds slept."""
-        if _pace is None:
+        pace = _pace.get()
+        if pace is None:
             return 0.0
         cost = share = 0.0
         slept = 0.0
-        row_rate, byte_rate = _pace.rates()
+        row_rate, byte_rate = pace.rates()
         cost = max(
             rows / row_rate if row_rate else 0.0, size_bytes / byte_rate if byte_rate else 0.0
         )
@@ -75,7 +78,7 @@ class Pacer:
             nap = min(share, SLICE_SECONDS)
             time.sleep(nap)
             slept += nap
-            now_rows, now_bytes = _pace.rates()
+            now_rows, now_bytes = pace.rates()
             if (now_rows, now_bytes) != (row_rate, byte_rate):
                 # The rest of the debt is worth less, or more, at the new rate.
                 left = self._due - time.monotonic()

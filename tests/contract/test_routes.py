@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from syncmon_ext.model.chunk import Chunk
-from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.model.errors import CopyFailed, FenceLost
 from syncmon_ext.sync import jobs, ranges, throttle
+from syncmon_ext.sync.databases import sessions
 from tests.contract.items import ROWS, content, make_table
 from tests.contract.pairs import Pair
 from tests.sync.copying import Copy, owner
@@ -93,6 +95,45 @@ def test_stop_says_that_a_direct_copy_made_its_table(pair: Pair, rows: int) -> N
         gone = jobs.discard(copy.target, copy.own, copy.units)
     assert [(d.kept, d.rows_kept, d.table_made) for d in gone] == [(rows > 0, rows, rows > 0)]
     assert ("items" in target.tables()) == (rows > 0)
+
+
+def test_chunk_that_comes_after_a_stop_leaves_no_row(pair: Pair) -> None:
+    source, target = pair
+    make_table(source)
+    make_table(target, rows=[])
+    copy = Copy(source, target, tables=["items"], mode="append", direct=True)
+    with copy.claimed():
+        unit = copy.units[0]
+        first, second, *_ = copy.chunks(unit, copy.prepare(unit), 30)
+        copy.copy(unit, first)
+        jobs.discard(copy.target, copy.own, copy.units)
+        with pytest.raises(FenceLost, match="which has ended"):
+            copy.copy(unit, second)
+    assert len(content(target)) == 30
+
+
+def test_stop_counts_the_rows_of_a_commit_that_is_under_way(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    make_table(source)
+    make_table(target, rows=[])
+    target.run(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(1.5 / 30); RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON items DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    copy = Copy(source, target, tables=["items"], mode="append", direct=True)
+    with copy.claimed(), ThreadPoolExecutor(1) as other:
+        unit = copy.units[0]
+        first, *_ = copy.chunks(unit, copy.prepare(unit), 30)
+        copied = other.submit(copy.copy, unit, first)
+        other.submit(sessions.close_all)
+        committing = "SELECT 1 FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'"
+        while not target.query(committing):
+            assert not copied.done()
+        gone = jobs.discard(copy.target, copy.own, copy.units)
+        assert copied.result().rows == 30
+    assert [d.rows_kept for d in gone] == [len(content(target))] == [30]
 
 
 def test_nothing_is_seen_before_the_swap(pair: Pair) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from syncmon_ext.model.errors import ConfigChanged, WrongState
-from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.state import ENDED, State, UnitState
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
@@ -356,6 +356,28 @@ def test_missing_secret_pauses_names_it_and_costs_nothing(
         assert "s3cret" not in repr(it.messages())
         dump = "\n".join(sqlite3.connect(it.folder / "store.db").iterdump())
         assert "s3cret" not in dump
+
+
+def test_secret_that_is_missing_in_the_middle_of_a_run_pauses_it_as_well(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("never asked for\n")
+    with rig(tmp_path, "sqlite-postgresql", throttle=SLOW) as it:
+        toml = it.folder / "syncmon.toml"
+        reference = f'password = {{ file = "{secret}" }}\n[tasks.nightly]'
+        toml.write_text(toml.read_text().replace("[tasks.nightly]", reference, 1))
+        under_way(it)
+        secret.unlink()
+        it.target.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'syncmon/%'"
+        )
+        it.until(lambda: it.progress().state in {State.PAUSED, *ENDED})
+        assert it.progress().state is State.PAUSED, it.messages()
+        assert str(secret) in (it.progress().error or "")
+        assert all(unit.state is not UnitState.FAILED for unit in it.progress().units)
+        secret.write_text("never asked for\n")
+        it.control.start("nightly")
+        it.finish()
 
 
 @pytest.mark.parametrize("route", ROUTES if LONG else ROUTES[1:3])

@@ -5,7 +5,7 @@ import pytest
 from syncmon_ext.model.config import Config, parse_config, parse_spec
 from syncmon_ext.model.connection import SecretReference
 from syncmon_ext.model.errors import InvalidConfig
-from syncmon_ext.model.task import Mode, TableSpec, Throttle
+from syncmon_ext.model.task import Executor, Mode, TableSpec, Throttle
 
 CONNECTIONS = """
 [connections.flights]
@@ -204,6 +204,57 @@ def test_mistake_in_a_task_names_the_place_and_the_remedy(
     error = refused(CONNECTIONS + TASK + lines)
     assert message in error.message
     assert hint in error.hint
+
+
+DASK = """
+[connections.shop]
+url = "postgresql://etl@shop/shop"
+[tasks.nightly]
+source = "shop"
+target = "warehouse"
+tables = ["a"]
+executor = "dask"
+"""
+
+
+@pytest.mark.parametrize("address", ["tcp://host:8786", "tls://10.0.0.7:1", "tcp://[::1]:8786"])
+def test_dask_is_named_with_its_scheduler(address: str) -> None:
+    spec = parsed(CONNECTIONS + DASK + f'scheduler = "{address}"').tasks["nightly"].spec
+    assert spec is not None
+    assert (spec.executor, spec.scheduler) == (Executor.DASK, address)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (DASK, 'scheduler: executor = "dask" needs the address', "tcp://host:8786"),
+        (DASK + 'scheduler = "host"', '"host" is not the address', "tcp://host:8786"),
+        (DASK + 'scheduler = "http://host:80"', '"http://host:80" is not', "tcp://host:8786"),
+        (DASK + 'scheduler = "tcp://host"', '"tcp://host" is not', "tcp://host:8786"),
+        (
+            TASK + 'tables = ["a"]\nscheduler = "tcp://host:8786"',
+            'nightly.scheduler: needs executor = "dask"',
+            "remove scheduler",
+        ),
+        (
+            TASK + 'tables = ["a"]\nexecutor = "dask"\nscheduler = "tcp://host:8786"',
+            "connection flights is a SQLite file",
+            'executor = "local"',
+        ),
+        (TASK + 'tables = ["a"]\nexecutor = "ray"', 'expected "local" or "dask"', ""),
+    ],
+)
+def test_mistake_about_dask_names_the_place_and_the_remedy(
+    text: str, message: str, hint: str
+) -> None:
+    error = refused(CONNECTIONS + text)
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_address_that_may_hold_a_password_is_not_repeated() -> None:
+    error = refused(CONNECTIONS + DASK + 'scheduler = "tcp://me:hunter2@host:8786"')
+    assert "hunter2" not in error.message + error.hint
 
 
 def test_unknown_connection_is_named_with_the_nearest_one() -> None:

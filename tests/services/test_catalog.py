@@ -4,6 +4,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from syncmon_ext.model.errors import (
     ConnectionNotFound,
@@ -15,7 +16,7 @@ from syncmon_ext.model.errors import (
     WrongState,
 )
 from syncmon_ext.model.state import ACTIVE, State
-from syncmon_ext.model.task import Kind, Task, TaskSpec
+from syncmon_ext.model.task import Executor, Kind, Task, TaskSpec
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
 from syncmon_ext.services.supervisor import Supervisor
@@ -135,6 +136,22 @@ def test_spec_that_cannot_work_is_refused(catalog: Catalog, spec: TaskSpec, mess
     with pytest.raises(InvalidConfig, match=message):
         catalog.change("archive", spec)
     assert catalog.task("archive").spec == SPEC
+
+
+def test_task_of_the_store_cannot_name_a_scheduler(catalog: Catalog, config_file: Path) -> None:
+    text = config_file.read_text()
+    for name in ("shop", "lake"):
+        text += f'[connections.{name}]\nurl = "postgresql://etl@{name}/db"\n'
+    config_file.write_text(text)
+    ends = TaskSpec(source="shop", target="lake", tables=["a"])
+    dask = replace(ends, executor=Executor.DASK, scheduler="tcp://elsewhere.example.org:8786")
+    with pytest.raises(InvalidConfig, match=r"only a task in syncmon\.toml can use") as caught:
+        catalog.create("archive", dask)
+    assert 'executor = "local"' in caught.value.hint
+    catalog.create("archive", ends)
+    with pytest.raises(InvalidConfig, match="executor: only a task in"):
+        catalog.change("archive", dask)
+    assert catalog.task("archive").spec == ends
 
 
 def test_bad_id_is_refused(catalog: Catalog) -> None:

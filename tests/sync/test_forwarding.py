@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable
-from syncmon_ext.sync import throttle
+from syncmon_ext.sync import phases, throttle
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.routes import compiled, forwarding
@@ -109,9 +109,12 @@ def test_pace_is_asked_for_and_kept(ends: Ends, monkeypatch: pytest.MonkeyPatch)
         spent.append(rows)
         return spend(pacer, rows, size)
 
-    monkeypatch.setattr(throttle, "_pace", Bounded())
     monkeypatch.setattr(throttle.Pacer, "spend", noted)
-    assert ends.copy().rows == 2_000
+    throttle.set_pace(Bounded())
+    try:
+        assert ends.copy().rows == 2_000
+    finally:
+        throttle.set_pace(None)
     assert sum(spent) == 2_000 and max(spent) <= 10_000 * throttle.SLICE_SECONDS
     assert ends.same()
 
@@ -267,12 +270,13 @@ def test_line_that_is_cut_between_the_rows_is_an_outage(database: Maker, end: st
         assert target.query("SELECT count(*) FROM t") == [(0,)]
 
 
-def test_wait_is_told_of_the_end_that_is_waited_for(
-    ends: Ends, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wait_is_told_of_the_end_that_is_waited_for(ends: Ends) -> None:
     told: list[str | None] = []
-    monkeypatch.setattr("syncmon_ext.sync.phases._listener", told.append)
-    ends.copy("SELECT 1, pg_sleep(0.3)::text")
+    phases.listen(told.append)
+    try:
+        ends.copy("SELECT 1, pg_sleep(0.3)::text")
+    finally:
+        phases.listen(None)
     assert ends.source.name in told[told.index(ends.target.name) + 2 :]
     assert told[-1] is None
 

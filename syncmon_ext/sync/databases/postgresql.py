@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -268,6 +270,11 @@ class PostgresSession:
         except psycopg.Error:
             self._broken = True
             self.close()
+
+    def line(self) -> socket.socket:
+        """The connection's socket once more: another thread may shut it down at any moment, and whoever
+        waits for the server then gets an error."""
+        return socket.socket(fileno=os.dup(self.raw.pgconn.socket))
 
     def literal(self, value: Any) -> str:
         """``value`` as SQL text."""
