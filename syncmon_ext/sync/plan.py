@@ -18,6 +18,7 @@ from syncmon_ext.sync import (
     consistency,
     engine_url,
     executors,
+    foreign_keys,
     ledger,
     missing_types,
     new_checks,
@@ -269,15 +270,18 @@ def _depending(
                 joined = tied[unit.unit_id] | tied[other]
                 for member in joined:
                     tied[member] = joined
-    return [
-        msgspec.structs.replace(
+    result = []
+    for unit in units:
+        keys, warnings = _pointed(unit, plans, by_source, places[unit.unit_id])
+        changed = msgspec.structs.replace(
             unit,
             depends_on=needs[unit.unit_id],
             tied_to=sorted(tied[unit.unit_id] - {unit.unit_id}, key=place_of.__getitem__),
-            foreign_keys=_pointed(unit, plans, by_source),
+            foreign_keys=keys,
+            warnings=unit.warnings + warnings,
         )
-        for unit in units
-    ]
+        result.append(changed)
+    return result
 
 
 def _circles(needs: dict[str, list[str]]) -> list[set[str]]:
@@ -298,18 +302,30 @@ def _circles(needs: dict[str, list[str]]) -> list[set[str]]:
 
 
 def _pointed(
-    unit: UnitPlan, plans: dict[str, UnitPlan], by_source: dict[tuple[str, str], str]
-) -> list[ForeignKeyPlan]:
-    """The foreign keys to make, pointing to where the other tables of the task go."""
-    result = []
+    unit: UnitPlan,
+    plans: dict[str, UnitPlan],
+    by_source: dict[tuple[str, str], str],
+    place: Place,
+) -> tuple[list[ForeignKeyPlan], list[str]]:
+    """The foreign keys to make, pointing to where the other tables of the task go, and warnings."""
+    made: list[ForeignKeyPlan] = []
+    warnings: list[str] = []
     for key in unit.foreign_keys:
         name = (key.schema or "", key.table if key.schema else key.table.lower())
         other = plans.get(by_source.get(name, ""))
-        if other is not None:
-            result.append(
-                msgspec.structs.replace(key, schema=other.target_schema, table=other.target_table)
-            )
-    return result
+        what = f"foreign key ({', '.join(key.columns)}) to {key.table}"
+        if other is None:
+            warnings.append(f"not made in the target: {what}, which is not a table of this task")
+            continue
+        lacks = foreign_keys.sqlite_lacks(key) if place.dialect == "sqlite" else []
+        if lacks:
+            warnings.append(f"{what} is made without {', '.join(lacks)}")
+            on_delete = "" if key.emptied else key.on_delete
+            key = msgspec.structs.replace(key, match="", emptied=[], on_delete=on_delete)
+        made.append(
+            msgspec.structs.replace(key, schema=other.target_schema, table=other.target_table)
+        )
+    return made, warnings
 
 
 def _in_order(units: Sequence[UnitPlan]) -> list[UnitPlan]:

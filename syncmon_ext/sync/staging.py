@@ -12,7 +12,7 @@ import msgspec
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, IndexPlan, UnitPlan
-from syncmon_ext.sync import merging, names, new_checks, wording
+from syncmon_ext.sync import foreign_keys, merging, names, new_checks, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -146,6 +146,7 @@ def _create_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
         parts += [
             f"PRIMARY KEY ({columns(index.columns)})" for index in unit.indexes if index.primary
         ]
+        parts += map(foreign_keys.in_sqlite, unit.foreign_keys)
     session.change(f"CREATE TABLE {ident(table)} ({', '.join(parts)})")
 
 

@@ -7,11 +7,11 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from syncmon_ext.model.errors import CopyFailed
-from syncmon_ext.model.plan import ForeignKeyPlan, UnitPlan
-from syncmon_ext.sync import names, numbering, staging
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import foreign_keys, names, numbering, staging
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.quoting import columns, ident, relation
+from syncmon_ext.sync.quoting import ident, relation
 from syncmon_ext.sync.reflect.tables import reflect
 
 LOCK_SECONDS: Final = 10  # everyone queues behind a swap that waits: it gives up and comes again
@@ -130,6 +130,7 @@ def put_on(session: PostgresSession, taken_off: Sequence[tuple[str, str, str]]) 
 
 def add_foreign_keys(session: PostgresSession, unit: UnitPlan) -> list[str]:
     """Make the foreign keys of a new table; gives what could not be made, and why."""
+    table = relation(unit.target_schema, unit.target_table)
     warnings = []
     for number, key in enumerate(unit.foreign_keys):
         if not staging.exists(session, key.schema, key.table):
@@ -138,34 +139,9 @@ def add_foreign_keys(session: PostgresSession, unit: UnitPlan) -> list[str]:
         point = f"syncmon_foreign_key_{number}"
         session.change(f"SAVEPOINT {point}")
         try:
-            session.change(_foreign_key(unit, key))
+            session.change(f"ALTER TABLE {table} ADD {foreign_keys.in_postgresql(key)}")
         except CopyFailed as error:
             session.change(f"ROLLBACK TO SAVEPOINT {point}")
             warnings.append(f"foreign key to {key.table} was not made: {error.message}")
         session.change(f"RELEASE SAVEPOINT {point}")
     return warnings
-
-
-def _foreign_key(unit: UnitPlan, key: ForeignKeyPlan) -> str:
-    parts = [f"ALTER TABLE {relation(unit.target_schema, unit.target_table)} ADD"]
-    if key.name:
-        parts.append(f"CONSTRAINT {ident(key.name)}")
-    parts.append(
-        f"FOREIGN KEY ({columns(key.columns)}) REFERENCES {relation(key.schema, key.table)}"
-    )
-    if key.references:
-        parts.append(f"({columns(key.references)})")
-    if key.match:
-        parts.append(f"MATCH {key.match}")
-    if key.on_delete:
-        emptied = f" ({columns(key.emptied)})" if key.emptied else ""
-        parts.append(f"ON DELETE {key.on_delete}{emptied}")
-    if key.on_update:
-        parts.append(f"ON UPDATE {key.on_update}")
-    if key.deferrable:
-        parts.append(f"DEFERRABLE {key.deferrable}")
-    if not key.enforced:
-        parts.append("NOT ENFORCED")
-    elif not key.validate:
-        parts.append("NOT VALID")
-    return " ".join(parts)

@@ -225,6 +225,51 @@ def test_foreign_keys_are_made_as_the_source_has_them(database: Maker) -> None:
     assert len(target.query(_FOREIGN_KEYS)) == 3
 
 
+def test_foreign_keys_are_made_in_sqlite(database: Maker) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run(
+        "CREATE TABLE up (a int, b int, PRIMARY KEY (a, b))",
+        "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int REFERENCES t ON DELETE CASCADE, "
+        "FOREIGN KEY (a, b) REFERENCES up ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED, "
+        "FOREIGN KEY (b, a) REFERENCES up MATCH FULL ON DELETE SET NULL (a))",
+        "INSERT INTO up VALUES (1, 1)",
+        "INSERT INTO t VALUES (1, 1, 1, NULL), (2, 1, 1, 1)",
+    )
+    copy = Copy(source, target, tables=["t", "up"])
+    warnings = next(unit for unit in copy.units if unit.unit_id == "t").warnings
+    lost = "MATCH FULL, ON DELETE SET NULL of some columns"
+    assert f"foreign key (b, a) to up is made without {lost}" in warnings
+    copy.run()
+    found = target.query(
+        'SELECT "table", "from", "to", on_update, on_delete FROM pragma_foreign_key_list(\'t\') '
+        "ORDER BY id DESC, seq"
+    )
+    assert sorted(found) == [
+        ("t", "c", "id", "NO ACTION", "CASCADE"),
+        ("up", "a", "a", "CASCADE", "NO ACTION"),
+        ("up", "a", "b", "NO ACTION", "NO ACTION"),
+        ("up", "b", "a", "NO ACTION", "NO ACTION"),
+        ("up", "b", "b", "CASCADE", "NO ACTION"),
+    ]
+    [(sql,)] = target.query("SELECT sql FROM sqlite_schema WHERE name = 't'")
+    assert "DEFERRABLE INITIALLY DEFERRED" in sql
+    assert target.query("PRAGMA foreign_key_check") == []
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+def test_foreign_key_to_a_table_outside_the_task_is_named(database: Maker, dialect: str) -> None:
+    source, target = database("postgresql"), database(dialect)
+    source.run(
+        "CREATE TABLE up (id int PRIMARY KEY)",
+        "CREATE TABLE t (id int PRIMARY KEY, a int REFERENCES up)",
+    )
+    [unit] = Copy(source, target, tables=["t"]).units
+    assert (
+        "not made in the target: foreign key (a) to up, which is not a table of this task"
+        in unit.warnings
+    )
+
+
 def test_what_sqlite_has_no_words_for_is_named(database: Maker) -> None:
     source, target = (
         filled(
