@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, GeneratorType, TracebackType
 from typing import Any, Final
 
-from syncmon_widgets.loop_exit import COMPREHENSIONS, exception_of
+from syncmon_widgets.loop_exit import COMPREHENSIONS
 from syncmon_widgets.loop_run import LoopRun
 
 SHARE: Final = 0.05  # of the time, at most, that is spent on looks through all objects
@@ -48,14 +48,14 @@ class HeldLoops:
                 continue
             done = run.done
             rests, run.seen_done = run.seen_done == done, done
-            began = time.monotonic()
-            if not rests or run.searched_done == done or began < self._not_before:
+            if not rests or run.searched_done == done or time.monotonic() < self._not_before:
                 continue
             if _runs_now(run.consumer):
                 continue
             run.searched_done = done
+            began = time.thread_time()  # of the processor: other programs' load does not count
             error = _error_that_holds(run, run.consumer)
-            self._not_before = began + (time.monotonic() - began) / SHARE
+            self._not_before = time.monotonic() + (time.thread_time() - began) / SHARE
             if error is not None:
                 run.end_by(error)
 
@@ -93,22 +93,16 @@ def _tracebacks(frame: FrameType) -> Iterator[TracebackType]:
 
 def _error_of(trace: TracebackType) -> BaseException | None:
     """The exception that went through ``trace``, which knows the frame that caught it."""
-    part: TracebackType | None = trace
+    outer: TracebackType | None = trace
     for _ in range(_MOST_CALLS):
-        if part is None:
+        part, outer = outer, None
+        for holder in gc.get_referrers(part):
+            if isinstance(holder, BaseException) and holder.__traceback__ is part:
+                return holder
+            if isinstance(holder, TracebackType) and holder.tb_next is part:
+                outer = holder
+        if outer is None:
             break
-        error = exception_of(part)
-        if error is not None:
-            return error
-        inner = part
-        part = next(
-            (
-                holder
-                for holder in gc.get_referrers(inner)
-                if isinstance(holder, TracebackType) and holder.tb_next is inner
-            ),
-            None,
-        )
     return None
 
 

@@ -103,7 +103,7 @@ def departure(frame: types.FrameType, consumer: types.CodeType | None = None) ->
             and holder.tb_lasti == frame.f_lasti
         ):
             found = Departure(frame, frame.f_code.co_filename, frame.f_lineno)
-            error = exception_of(holder)
+            error = _exception_of(holder)
             if error is None:
                 _waiting.add(found)
                 listen()
@@ -114,7 +114,7 @@ def departure(frame: types.FrameType, consumer: types.CodeType | None = None) ->
     return Way.UNKNOWN
 
 
-def exception_of(trace: types.TracebackType) -> BaseException | None:
+def _exception_of(trace: types.TracebackType) -> BaseException | None:
     """The exception on its way with ``trace``: Python ties the two together from 3.12 on."""
     for holder in gc.get_referrers(trace):
         if isinstance(holder, BaseException) and holder.__traceback__ is trace:
