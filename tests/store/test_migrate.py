@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -126,6 +127,17 @@ def test_store_opened_by_many_processes_at_once_is_made_once(store_url: str) -> 
     with store.read() as connection:
         assert len(list(connection.execute(select(store_identity.c.store_id)))) == 1
     store.close()
+
+
+def test_new_store_waits_for_who_writes_to_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.5, other.execute, ["COMMIT"])
+        release.start()
+        Store(f"sqlite:///{path}").close()
+        release.join()
 
 
 def test_store_of_a_newer_syncmon_is_refused_and_left_alone(store_url: str) -> None:
