@@ -202,7 +202,7 @@ class DaskCarrier:
             while not wake.wait(BEAT_SECONDS) and client.status == "running":
                 self._check(call)
             self._check(call)
-            answer = self._answer(future)
+            answer = self._answer(call, future)
         except Exception as error:
             if isinstance(error, LOST) or client.status != "running":
                 raise self._lost(error) from None
@@ -218,26 +218,27 @@ class DaskCarrier:
         if call.job.era != self._board.era:
             raise ChildDied("the job was taken back")
 
-    def _answer(self, future: Any) -> Answer:
+    def _answer(self, call: _Call, future: Any) -> Answer:
         if future.status == "finished":
             answer = pickle.loads(future.result(timeout=ANSWER_SECONDS))  # noqa: S301  # our own
             if isinstance(answer, Answer):
                 return answer
             raise TypeError(f"Dask gave {type(answer).__name__} instead of an answer")
         if future.status == "error":
-            raise self._failed(future.exception(timeout=ANSWER_SECONDS))
+            raise self._failed(call, future.exception(timeout=ANSWER_SECONDS))
         raise CancelledError
 
-    def _failed(self, error: BaseException | None) -> SyncmonError:
+    def _failed(self, call: _Call, error: BaseException | None) -> SyncmonError:
         """What it means that Dask itself could not do a job."""
         if isinstance(error, distributed.KilledWorker):
             return CopyFailed(
-                "the workers of Dask that copied it ended in the middle of it, one after the other",
+                f"{call.label}: the workers of Dask that copied it ended in the middle of it, one after "
+                "the other",
                 hint="see their logs: are they out of memory? Lower chunk_rows, or give them more",
             )
         what = "load syncmon" if isinstance(error, ImportError) else "do the job"
         return CopyFailed(
-            f"Dask at {self._scheduler} could not {what} ({type(error).__name__}: {error})",
+            f"{call.label}: Dask at {self._scheduler} could not {what} ({type(error).__name__}: {error})",
             hint="install the same syncmon for Dask's workers as here, and start the task again",
         )
 

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 
 from syncmon_ext.model.errors import MissingExtra
 from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.services import probe
 from syncmon_ext.store import tasks
 from tests.certificate import written
@@ -68,6 +69,10 @@ def jobs_at_work(it: Rig) -> list[str]:
 def under_way(it: Rig) -> None:
     it.begin()
     it.until(lambda: bool(jobs_at_work(it)))
+
+
+def flights(it: Rig) -> UnitRuntime:
+    return next(unit for unit in it.progress().units if unit.unit_id == "flights")
 
 
 @pytest.mark.parametrize("way", WAYS if LONG else ("replace", "append-direct", "merge"))
@@ -353,8 +358,8 @@ def test_scheduler_that_stays_away_fails_the_tables_in_words(
         it.control.start("nightly")
         progress = it.until_ended()
         assert progress.state is State.FAILED
-        flights = next(unit for unit in progress.units if unit.unit_id == "flights")
-        assert f"Dask's scheduler {nowhere} does not answer" in (flights.error or "")
+        unit = flights(it)
+        assert f"Dask's scheduler {nowhere} does not answer" in (unit.error or "")
 
 
 def test_scheduler_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
@@ -362,9 +367,9 @@ def test_scheduler_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) 
         it.control.start("nightly")
         progress = it.until_ended()
         assert progress.state is State.FAILED
-        flights = next(unit for unit in progress.units if unit.unit_id == "flights")
-        assert "scheduler tls://127.0.0.1:8786 cannot be used" in (flights.error or "")
-        assert "tls:// needs certificates" in (flights.hint or "")
+        unit = flights(it)
+        assert "scheduler tls://127.0.0.1:8786 cannot be used" in (unit.error or "")
+        assert "tls:// needs certificates" in (unit.hint or "")
 
 
 def test_pause_and_stop_work_with_a_scheduler_that_hangs(cluster: Cluster, tmp_path: Path) -> None:
@@ -408,13 +413,11 @@ def test_job_that_dask_gives_up_fails_its_table_and_start_goes_on(
         it.audit()
         under_way(it)
         cluster.kill_workers()
-        progress = it.until_ended()
-        assert progress.state is State.FAILED
-        flights = next(unit for unit in progress.units if unit.unit_id == "flights")
-        assert "the workers of Dask that copied it ended in the middle of it" in (
-            flights.error or ""
-        )
-        cluster.add_worker()
+        it.until(lambda: flights(it).state is UnitState.FAILED)
+        said = "flights: the workers of Dask that copied it ended in the middle of it"
+        assert said in (flights(it).error or "")
+        cluster.add_worker()  # for the other tables
+        assert it.until_ended().state is State.FAILED
         it.control.start("nightly")
         it.finish()
         it.assert_each_chunk_copied_once()
@@ -443,9 +446,9 @@ def test_worker_of_dask_without_this_syncmon_is_named(
         it.control.start("nightly")
         progress = it.until_ended()
         assert progress.state is State.FAILED
-        flights = next(unit for unit in progress.units if unit.unit_id == "flights")
-        assert message in (flights.error or "")
-        assert hint in (flights.hint or "")
+        unit = flights(it)
+        assert message in (unit.error or "")
+        assert hint in (unit.hint or "")
 
 
 def test_bad_rows_are_set_aside(cluster: Cluster, tmp_path: Path) -> None:
@@ -571,9 +574,9 @@ def test_url_that_leads_to_another_database_there_is_refused(
                 it.control.start("nightly")
                 progress = it.until_ended()
                 assert progress.state is State.FAILED
-                flights = next(unit for unit in progress.units if unit.unit_id == "flights")
+                unit = flights(it)
                 assert "flights: its url leads to another database on Dask's worker" in (
-                    flights.error or ""
+                    unit.error or ""
                 )
             finally:
                 it.close()
