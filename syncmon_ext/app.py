@@ -126,14 +126,16 @@ class SyncmonApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Make the services, which open the store when it is first needed."""
         inherited.hand_down(sqlite_roots=self.sqlite_roots, log_details=self.log_details)
-        store_url = self._named("store_url", STORE_VARIABLE) or default_store_url()
-        config_file = self._named("config_file", CONFIG_VARIABLE)
-        if not hand_down_store(store_url):
+        store_url, store_known = self._named("store_url", STORE_VARIABLE)
+        config_file, file_known = self._named("config_file", CONFIG_VARIABLE)
+        if not store_url:
+            store_url, store_known = default_store_url(), True
+        if not hand_down_store(store_url, known=store_known):
             self.log.warning(
                 "syncmon: kernels of this server inherit the address of its store without the "
                 "password. They need it only where the server does not let them in: ~/.pgpass"
             )
-        hand_down_file(config_file, trust_cwd=self.trust_cwd)
+        hand_down_file(config_file, known=file_known, trust_cwd=self.trust_cwd)
         self._lazy = LazyServices(
             Settings(
                 store_url=store_url,
@@ -162,12 +164,13 @@ class SyncmonApp(ExtensionApp):
         )
         self.settings[OPENAPI_ROUTES] = ROUTES
 
-    def _named(self, trait: str, variable: str) -> str:
-        """What the command line says, the environment, or else the configuration."""
+    def _named(self, trait: str, variable: str) -> tuple[str, bool]:
+        """What the command line says, the environment, or else the configuration; and whether a program
+        beside the server, which reads Jupyter's own files too, is told the same."""
         said: str = getattr(self, trait)
-        serverapp = self.serverapp
-        if serverapp is not None and trait in serverapp.cli_config.get(type(self).__name__, {}):
-            return said
+        server = self.serverapp
+        if server is not None and trait in server.cli_config.get(type(self).__name__, {}):
+            return said, False
         chosen = os.environ.get(variable, "")
         if chosen and trait in self.config.get(type(self).__name__, {}) and chosen != said:
             self.log.warning(
@@ -175,7 +178,9 @@ class SyncmonApp(ExtensionApp):
                 variable,
                 trait,
             )
-        return chosen or said
+        if chosen:
+            return chosen, True
+        return said, server is None or not server.config_file  # --config names a file of its own
 
     def initialize_handlers(self) -> None:
         """Add the API and the page."""

@@ -9,20 +9,19 @@ from sqlalchemy.engine import make_url
 
 from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.services.configuration import CONFIG_VARIABLE, FILE_NAME
-from syncmon_ext.services.server_settings import server_settings
-from syncmon_ext.services.store_place import store_place
+from syncmon_ext.services.store_place import is_relative
 from syncmon_ext.store.shown_url import without_secrets
 from syncmon_ext.store.store import checked_url
 from syncmon_ext.sync.launcher import STORE_VARIABLE
 
 
-def hand_down_store(url: str) -> bool:
+def hand_down_store(url: str, *, known: bool) -> bool:
     """Name the store in this process's environment, where its children would not find it themselves.
 
-    Notebooks show their environment: a password is left out of it. False where one was.
+    ``known``: the environment or Jupyter's own files name it already. Notebooks show their environment: a
+    password is left out of it. False where one was.
     """
-    found = store_place()
-    if found.url == url and not found.is_relative:
+    if known and not is_relative(url):
         return True
     try:
         whole = make_url(url).set(database=checked_url(url).database)
@@ -32,15 +31,9 @@ def hand_down_store(url: str) -> bool:
     return os.environ[STORE_VARIABLE] == whole.render_as_string(hide_password=False)
 
 
-def hand_down_file(path: str | None, *, trust_cwd: bool) -> None:
+def hand_down_file(path: str, *, known: bool, trust_cwd: bool) -> None:
     """Name the ``syncmon.toml``, where the children, in other folders, would not find it themselves."""
     if not path and trust_cwd and Path(FILE_NAME).exists():
-        path = FILE_NAME
-    if not path:
-        return
-    found = os.environ.get(CONFIG_VARIABLE)
-    if not found and (setting := server_settings().config_file) is not None:
-        found = setting.value
-    whole = str(Path(path).expanduser().absolute())
-    if found != whole:
-        os.environ[CONFIG_VARIABLE] = whole
+        path, known = FILE_NAME, False
+    if path and not (known and Path(path).expanduser().is_absolute()):
+        os.environ[CONFIG_VARIABLE] = str(Path(path).expanduser().absolute())

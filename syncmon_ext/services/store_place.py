@@ -27,15 +27,20 @@ class StorePlace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_relative(self) -> bool:
         """Whether it is a file whose place depends on the working directory."""
-        try:
-            given = make_url(self.url)
-        except (ArgumentError, ValueError):
-            return False  # it is no URL: whoever opens it is told
-        path = Path(given.database or "/").expanduser()
-        return given.get_backend_name() == "sqlite" and not path.is_absolute()
+        return is_relative(self.url)
 
     def __repr__(self) -> str:  # the URL may hold a password
         return f"StorePlace(named_by={self.named_by!r})"
+
+
+def is_relative(url: str) -> bool:
+    """Whether ``url`` names a file whose place depends on the working directory."""
+    try:
+        given = make_url(url)
+    except (ArgumentError, ValueError):
+        return False  # it is no URL: whoever opens it is told
+    path = Path(given.database or "/").expanduser()
+    return given.get_backend_name() == "sqlite" and not path.is_absolute()
 
 
 def default_store_url() -> str:
