@@ -22,7 +22,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, ExecutorUnavailable, SecretUnresolved
 from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync import claiming, identity, phases, pool, throttle
-from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.databases import postgresql, sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.ownership import Ownership
@@ -30,6 +30,7 @@ from syncmon_ext.sync.pool import Notice
 
 distributed: Any = Deferred("distributed")  # few of its functions have types
 
+_loading = threading.Lock()
 # One for all runs: the scheduler keeps the last events of each topic for ever.
 TOPIC: Final = "syncmon"
 LOOK_SECONDS: Final = 0.5  # between two looks at the board: a throttle is felt well within 2 s
@@ -112,6 +113,8 @@ def _run(job: Carried) -> bytes:
 def run(job: Carried) -> Answer:
     """Do the job, in a thread of a worker of Dask. Run twice it changes nothing."""
     doing = _Doing(job, f"Dask's worker {distributed.get_worker().address}")
+    with _loading:  # imports that threads begin at once, from two ends of a circle, fail
+        postgresql.load()
     try:
         with doing.watched():
             return Answer(result=_done(job, doing.where))
