@@ -43,18 +43,23 @@ def filled(database: Maker, *more: str) -> Database:
     return made
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["staged", "in a batch"])
-@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
-def test_index_is_made_as_the_source_has_it(database: Maker, index: str, batched: bool) -> None:
-    source, target = filled(database, index), database("postgresql")
-    copy = Copy(source, target, tables=["t"], verify="count")
-    assert not [text for text in copy.units[0].warnings if "not made" in text]
+def carry_out(copy: Copy, *, batched: bool) -> None:
+    """Copy ``t`` with others in one transaction, or in chunks of its own."""
     if batched:
         with copy.claimed():
             placed = jobs.batch(copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot)
         assert [unit_id for unit_id, _ in placed.placed] == ["t"]
     else:
         copy.run(7)
+
+
+@pytest.mark.parametrize("batched", [False, True], ids=["staged", "in a batch"])
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
+def test_index_is_made_as_the_source_has_it(database: Maker, index: str, batched: bool) -> None:
+    source, target = filled(database, index), database("postgresql")
+    copy = Copy(source, target, tables=["t"], verify="count")
+    assert not [text for text in copy.units[0].warnings if "not made" in text]
+    carry_out(copy, batched=batched)
     assert target.query(_DEFINED) == source.query(_DEFINED)
     assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t"))
 
@@ -115,12 +120,7 @@ def test_checks_are_made_as_the_source_has_them(database: Maker, batched: bool) 
     source.run("ALTER TABLE t ADD CONSTRAINT late CHECK (a > 10) NOT VALID")
     target = database("postgresql")
     copy = Copy(source, target, tables=["t"], verify="count")
-    if batched:
-        with copy.claimed():
-            placed = jobs.batch(copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot)
-        assert [unit_id for unit_id, _ in placed.placed] == ["t"]
-    else:
-        copy.run(7)
+    carry_out(copy, batched=batched)
     assert target.query(_CHECKS) == source.query(_CHECKS)
     assert len(target.query(_CHECKS)) == 4
     with pytest.raises(Exception, match="late"):
