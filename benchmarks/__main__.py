@@ -1,4 +1,4 @@
-"""Measures everything and writes RESULTS.md: ``python -m benchmarks [--scale 0.5] [--rounds 3]``."""
+"""Measures everything and writes RESULTS.md: ``python -m benchmarks [--scale 0.5] [--rounds 5]``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
     options.add_argument(
         "--sqlite-scale", type=float, default=1.0, help="the same from SQLite to SQLite"
     )
-    options.add_argument("--rounds", type=int, default=3, help="interleaved rounds per route")
+    options.add_argument("--rounds", type=int, default=5, help="interleaved rounds per route")
     options.add_argument(
         "--pairs",
         type=int,

@@ -27,6 +27,5 @@ def measured_cost(places: Places, pairs: int) -> list[Row]:
             noted=False,
         )
 
-    run(False)
     costs = interleaved(pairs, {"syncmon": lambda: run(False), "quiet": lambda: run(True)})
     return compared("cost of monitoring", places.rows, costs, 0.99)

@@ -24,6 +24,7 @@ from syncmon_ext.store.changes import Changes
 from syncmon_ext.store.store import Store
 
 WATCH_SECONDS = 0.02
+READY_SECONDS = 1.0  # ample for the worker that a server has ready while somebody watches
 
 
 HOOKS = Path(__file__).parent / "hooks"  # its sitecustomize is found by the worker
@@ -64,6 +65,7 @@ def run(
     *,
     quiet: bool = False,
     noted: bool = True,
+    cold: bool = False,
     **options: Any,
 ) -> Cost:
     """Run the task to its end; wall time from Start until the store says completed."""
@@ -80,8 +82,12 @@ def run(
         )
         store = Store(f"sqlite:///{folder}/store.db")
         catalog = Catalog(store, Configuration(folder / "syncmon.toml"))
-        control = TaskControl(store, catalog, Supervisor(store))
+        supervisor = Supervisor(store)
+        control = TaskControl(store, catalog, supervisor)
         with _hooked(notes, quiet=quiet), measured(servers) as cost:
+            if not cold:
+                supervisor.stand_by()
+                time.sleep(READY_SECONDS)
             started = time.perf_counter()
             control.start("copy")
             progress = _until_it_ends(store, catalog)

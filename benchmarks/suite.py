@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,7 @@ from benchmarks.places import Places
 from benchmarks.usage import Cost, interleaved, measured
 
 US: Final = "syncmon"
+COLD: Final = "syncmon, without a worker ready"
 SMALL_TABLES: Final = 1_000
 SMALL_ROWS: Final = 100
 
@@ -47,6 +48,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     baselines: list[str]
     at_least: float | None
     chunk_rows: int | None = None  # for syncmon; its own choice where there is none
+    with_cold: bool = False  # started without a worker that is ready, too
 
 
 ROUTES: Final = (
@@ -56,6 +58,7 @@ ROUTES: Final = (
         target="postgresql",
         baselines=["psql_pipe"],
         at_least=1.0,
+        with_cold=True,
     ),
     Route(
         name="SQLite → SQLite",
@@ -63,6 +66,7 @@ ROUTES: Final = (
         target="sqlite",
         baselines=["attach", "attach_in_order"],
         at_least=0.9,
+        with_cold=True,
     ),
     # What larger tables are copied with: an upper bound of one's own keeps it from moving all at once.
     Route(
@@ -94,6 +98,8 @@ def of_route(places: Places, route: Route, rounds: int) -> list[Row]:
     """syncmon and the route's baselines on lineitem."""
     print(route.name, flush=True)
     ways: dict[str, Callable[[], Cost]] = {US: lambda: _product(places, route)}
+    if route.with_cold:
+        ways[COLD] = lambda: _product(places, route, cold=True)
     absent = []
     for name in route.baselines:
         why = peers.missing(name)
@@ -102,7 +108,6 @@ def of_route(places: Places, route: Route, rounds: int) -> list[Row]:
         else:
             print(f"  {name}: {why}", flush=True)
             absent.append(_absent(route.name, name, why))
-    ways[US]()  # the first run reads files that the others then find in memory
     costs = interleaved(rounds, ways)
     rows = places.sqlite_rows if route.source == route.target == "sqlite" else places.rows
     return compared(route.name, rows, costs, route.at_least) + absent
@@ -136,14 +141,15 @@ def of_small_tables(places: Places, rounds: int) -> list[Row]:
     return compared(name, SMALL_TABLES * SMALL_ROWS, costs, 1 / 1.5)
 
 
-def _product(places: Places, route: Route) -> Cost:
+def _product(places: Places, route: Route, *, cold: bool = False) -> Cost:
     places.clear()
-    options = {} if route.chunk_rows is None else {"chunk_rows": route.chunk_rows}
+    options: dict[str, Any] = {} if route.chunk_rows is None else {"chunk_rows": route.chunk_rows}
     return product.run(
         _source(places, route),
         _target(places, route),
         ["lineitem"],
         places.server_pids,
+        cold=cold,
         **options,
     )
 
@@ -204,7 +210,7 @@ def compared(
                 "likely": likely_median(walls),
                 "cpu_ratio": statistics.median(cpus),
                 "cpu_likely": likely_median(cpus),
-                "target": at_least if name != "attach_in_order" else None,
+                "target": at_least if name not in (COLD, "attach_in_order") else None,
             }
         found.append(
             Row(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ import psutil
 SUBREAPER: Final = 36  # prctl: orphans of our children become ours, so that their CPU is counted
 SAMPLE_SECONDS: Final = 0.2
 SERVER: Final = "postgres"
+# Looking at the memory takes CPU time, the more so the more processes a program has: it has a run of its own.
+_memory: ContextVar[bool] = ContextVar("memory", default=False)
 
 
 class Cost(msgspec.Struct, kw_only=True):
@@ -36,9 +39,9 @@ def adopt_orphans() -> None:
 
 
 @contextmanager
-def measured(servers: list[int], memory: bool = True) -> Iterator[Cost]:
+def measured(servers: list[int]) -> Iterator[Cost]:
     """The cost of the block and of every process that it started, once they all ended."""
-    cost = Cost()
+    cost, memory = Cost(), _memory.get()
     done = threading.Event()
     watch = threading.Thread(target=_watch, args=(cost, done), daemon=True)
     before, server_before = _children_cpu(), _server_cpu(servers)
@@ -120,20 +123,31 @@ def _pss(pid: int) -> int:
     return 0
 
 
-def interleaved(
-    rounds: int, runs: dict[str, Callable[[], Cost]], order_seed: int = 0
-) -> dict[str, list[Cost]]:
-    """Each run once per round, the order turned by one each time, so that noise hits all alike."""
+def interleaved(rounds: int, runs: dict[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
+    """Each run once per round, the order turned by one each time, so that noise hits all alike.
+
+    The round before the first is for the memory, and for files that the others then find in the cache.
+    """
     names = list(runs)
+    token = _memory.set(True)
+    try:
+        peaks = {name: _told(f"memory {name}", runs[name]()).peak_mib for name in names}
+    finally:
+        _memory.reset(token)
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     for number in range(rounds):
-        shift = (number + order_seed) % len(names)
+        shift = number % len(names)
         for name in names[shift:] + names[:shift]:
-            cost = runs[name]()
+            cost = _told(f"{number + 1}/{rounds} {name}", runs[name]())
+            cost.peak_mib = peaks[name]
             costs[name].append(cost)
-            print(
-                f"  {number + 1}/{rounds} {name:28} {cost.wall:7.2f} s  cpu {cost.cpu:6.2f}  "
-                f"server {cost.server_cpu:6.2f}  {cost.peak_mib:5.0f} MiB",
-                flush=True,
-            )
     return costs
+
+
+def _told(name: str, cost: Cost) -> Cost:
+    print(
+        f"  {name:32} {cost.wall:7.2f} s  cpu {cost.cpu:6.2f}  server {cost.server_cpu:6.2f}  "
+        f"{cost.peak_mib:5.0f} MiB",
+        flush=True,
+    )
+    return cost

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 # A key value as it travels in JSON: what the database's own text form or number says. A list has one
-# entry per key column. None stands for "from the start" and "to the end".
+# entry per key column; where it has fewer, it stands behind all keys that begin so. None stands for "from the
+# start" and "to the end".
 KeyValue = list[Any]
 
 

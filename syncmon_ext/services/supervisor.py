@@ -17,6 +17,7 @@ from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
 from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch, end_process
+from syncmon_ext.sync.standby import Standby
 from syncmon_ext.sync.telling import tell_of_end
 
 TAKEOVERS = 3  # without a row of progress between them; then something is wrong with the run itself
@@ -31,6 +32,15 @@ class Supervisor:
         self._watch = LeaseWatch()
         self._lock = threading.Lock()
         self._given_up: set[str] = set()
+        self._standby = Standby()
+
+    def stand_by(self) -> None:
+        """Have a worker ready for the next launch."""
+        launcher.stand_by(self._store.url, self._standby)
+
+    def stand_down(self) -> None:
+        """Have none ready."""
+        self._standby.dismiss()
 
     def launch(self, run_id: str, token: int) -> None:
         """Start a worker for the run whose lease has ``token``.
@@ -38,7 +48,7 @@ class Supervisor:
         Where it cannot be started the log says why, and the next check tries again.
         """
         try:
-            launcher.launch(self._store.url, run_id, token)
+            launcher.launch(self._store.url, run_id, token, self._standby)
         except SyncmonError as error:
             with self._store.write() as connection:
                 run = runs.run_by_id(connection, run_id)

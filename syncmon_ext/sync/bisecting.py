@@ -96,7 +96,7 @@ class Around:
             self._reject(origin, chunk, error)
             return _NOTHING
         size = (count + 1) // 2
-        middle = chunks.following(origin, self._unit, chunk.low, chunk.high, [size])[0].high
+        middle = chunks.middle(origin, self._unit, chunk.low, chunk.high, size)
         if middle == chunk.high:
             left = _rows(origin, self._unit, chunk)
             if left >= count:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.plan import UnitPlan
@@ -13,6 +13,10 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.keys import POSTGRES_INTEGERS, packed, unpacked
 from syncmon_ext.sync.quoting import ident, relation
+
+# A range of a key's first column costs a tenth less to read than one of all its columns. A chunk ends with
+# all rows of a value of that column where they are no more than this part of it.
+ROOM: Final = 64
 
 
 def upper(session: AnySession, unit: UnitPlan) -> KeyValue | None:
@@ -41,13 +45,38 @@ def following(
     chunks: list[Chunk] = []
     counted = not unit.where
     for size in sizes:
-        end = _keys(session, unit, low, high, descending=False, skip=size - 1)
+        room = size // ROOM if len(unit.key) > 1 else 0
+        rows = size - room
+        end = _keys(session, unit, low, high, descending=False, skip=rows - 1)
         if end is None or end == high:
-            rows = size if end is not None and counted else None
-            return [*chunks, Chunk(low=low, high=high, rows=rows)]
-        chunks.append(Chunk(low=low, high=end, rows=size if counted else None))
+            return [
+                *chunks,
+                Chunk(low=low, high=high, rows=rows if end is not None and counted else None),
+            ]
+        if room and (more := _count(session, unit, end, end[:1], room + 1)) <= room:
+            rows, end = rows + more, end[:1]
+            if high is not None and end == high[:1]:
+                return [*chunks, Chunk(low=low, high=high, rows=rows if counted else None)]
+        chunks.append(Chunk(low=low, high=end, rows=rows if counted else None))
         low = end
     return chunks
+
+
+def middle(
+    session: AnySession, unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, rows: int
+) -> KeyValue | None:
+    """The key of the range's row number ``rows``, from 1; its upper end where it has fewer."""
+    return _keys(session, unit, low, high, descending=False, skip=rows - 1) or high
+
+
+def _count(session: AnySession, unit: UnitPlan, low: KeyValue, high: KeyValue, most: int) -> int:
+    """The rows of the range, counted up to ``most``."""
+    binder = ranges.Binder()
+    bind = session.literal if isinstance(session, PostgresSession) else binder
+    parts = ranges.conditions(unit, low, high, bind)
+    table = relation(unit.source_schema, unit.source_table)
+    some = f"SELECT 1 FROM {table} WHERE {' AND '.join(parts)} LIMIT {most}"
+    return int(session.execute(f"SELECT count(*) FROM ({some}) AS r", binder.values)[0][0])
 
 
 def _keys(
@@ -129,6 +158,7 @@ def ordered(session: AnySession, unit: UnitPlan, chunks: Sequence[Chunk]) -> lis
         return first + sorted(rest, key=lambda chunk: int((chunk.low or [0])[0]))
     columns = [f"k{n}" for n in range(len(unit.key))]
     table = relation(unit.source_schema, unit.source_table)
+    # What a bound leaves out stands behind all values, as NULL does in PostgreSQL.
     if isinstance(session, PostgresSession):
         # An empty selection of the table itself gives the rows its columns' types and collations.
         bind: Any = session.literal
@@ -138,16 +168,17 @@ def ordered(session: AnySession, unit: UnitPlan, chunks: Sequence[Chunk]) -> lis
         bind = ranges.Binder()
         nothing = "SELECT -1" + ", NULL" * len(columns) + " WHERE 0"
         order = ", ".join(
-            column + (f" COLLATE {ident(collation)}" if collation else "")
+            f"{column} IS NULL, {column}" + (f" COLLATE {ident(collation)}" if collation else "")
             for column, collation in zip(columns, unit.key_collations, strict=True)
         )
-    lines = [
-        f"SELECT {number}, {', '.join(bind(v) for v in unpacked(chunk.low or []))}"
-        for number, chunk in enumerate(rest)
-    ]
+    lines = []
+    for number, chunk in enumerate(rest):
+        values = [bind(value) for value in unpacked(chunk.low or [])]
+        nulls = ["NULL"] * (len(columns) - len(values))
+        lines.append(f"SELECT {', '.join([str(number), *values, *nulls])}")
     statement = (
         f"WITH lows (n, {', '.join(columns)}) AS ({' UNION ALL '.join([nothing, *lines])}) "
         f"SELECT n FROM lows ORDER BY {order}"
     )
-    values = bind.values if isinstance(bind, ranges.Binder) else ()
-    return first + [rest[row[0]] for row in session.execute(statement, values)]
+    bound = bind.values if isinstance(bind, ranges.Binder) else ()
+    return first + [rest[row[0]] for row in session.execute(statement, bound)]

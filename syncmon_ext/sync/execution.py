@@ -73,6 +73,11 @@ def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool
     return 0
 
 
+def get_ready() -> None:
+    """Import what a run may need, before it is known which one it is."""
+    postgresql.load()
+
+
 def _open(store_url: str) -> Store:
     for attempt in range(STORE_TRIES):
         try:
@@ -184,6 +189,8 @@ class Execution:
         """Plan, or check that the plan still holds; take the target; look where the copy stands."""
         plan = self._plan()
         self._clear_older_runs()
+        if self._frozen.spec.consistency is not Consistency.CHUNK:
+            self._snapshot.begin()  # while the target is taken
         self._claim(plan)
         if isinstance(self._carrier, DaskCarrier):
             ends = self._frozen.source, self._frozen.target

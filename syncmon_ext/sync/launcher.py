@@ -9,11 +9,12 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Final
+from typing import IO, Final
 
 from sqlalchemy.engine import URL
 
 from syncmon_ext.model.errors import SyncmonError
+from syncmon_ext.sync.standby import Assignment, Standby
 
 STORE_VARIABLE: Final = "SYNCMON_STORE"  # not an argument: arguments are visible to every user
 OUTPUT_VARIABLE: Final = "SYNCMON_WORKER_LOGS"
@@ -65,41 +66,71 @@ def output_folder() -> Path:
     return folder
 
 
-def launch(store_url: URL, run_id: str, token: int) -> None:
-    """Start a worker for the run whose lease has ``token``.
+def launch(store_url: URL, run_id: str, token: int, standby: Standby | None = None) -> None:
+    """Start a worker for the run whose lease has ``token``, or give it to the one that stands by.
 
-    The process that is started here detaches itself and exits, so the worker has no parent that could
-    take it along or leave it as a zombie. It inherits this environment, and with it the secrets that the
-    task's references name. Raises WorkerNotStarted.
+    A worker inherits this environment, and with it the secrets that the task's references name.
+    Raises WorkerNotStarted.
     """
-    environment = {
+    environment = _environment(store_url)
+    try:
+        path = output_folder() / f"{run_id}.out"
+        if standby is not None and standby.assign(Assignment(run_id, token), path, environment):
+            return
+        with path.open("ab") as output:
+            _spawn([run_id, str(token)], environment, stdin=subprocess.DEVNULL, output=output)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WorkerNotStarted(
+            f"no worker could be started for run {run_id}: {error}",
+            hint="the run is taken up by the next server or command that can start one",
+        ) from error
+    except subprocess.CalledProcessError as error:
+        raise WorkerNotStarted(
+            f"the worker of run {run_id} ended with code {error.returncode} before it began",
+            hint=f"see {output_folder() / f'{run_id}.out'}",
+        ) from error
+
+
+def stand_by(store_url: URL, standby: Standby) -> None:
+    """Have a worker ready. Where none can be started, whoever launches one is told why."""
+    environment = _environment(store_url)
+    if standby.is_there(environment):
+        return
+    read, write = os.pipe()
+    try:
+        _spawn([], environment, stdin=read, output=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        os.close(write)
+    else:
+        standby.take(write, environment)
+    finally:
+        os.close(read)
+
+
+def _environment(store_url: URL) -> dict[str, str]:
+    return {
         **ALLOCATION,
         **os.environ,
         STORE_VARIABLE: store_url.render_as_string(hide_password=False),
         # The worker must find the same packages as its starter, wherever that found them.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-    try:
-        with (output_folder() / f"{run_id}.out").open("ab") as output:
-            done = subprocess.run(
-                [sys.executable, "-m", "syncmon_ext.sync.worker", run_id, str(token)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                env=environment,
-                start_new_session=True,
-                close_fds=True,
-                timeout=START_SECONDS,
-                check=False,
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise WorkerNotStarted(
-            f"no worker could be started for run {run_id}: {error}",
-            hint="the run is taken up by the next server or command that can start one",
-        ) from error
-    if done.returncode != 0:
-        raise WorkerNotStarted(
-            f"the worker of run {run_id} ended with code {done.returncode} before it began",
-            hint=f"see {output_folder() / f'{run_id}.out'}",
-        )
+
+
+def _spawn(
+    arguments: list[str], environment: dict[str, str], *, stdin: int, output: int | IO[bytes]
+) -> None:
+    """Start a process that detaches itself and exits, so the worker has no parent that could take it along
+    or leave it as a zombie."""
+    subprocess.run(
+        [sys.executable, "-m", "syncmon_ext.sync.worker", *arguments],
+        stdin=stdin,
+        stdout=output,
+        stderr=output,
+        cwd="/",
+        env=environment,
+        start_new_session=True,
+        close_fds=True,
+        timeout=START_SECONDS,
+        check=True,
+    )

@@ -51,7 +51,7 @@ def _window(unit: UnitPlan, bind: Callable[[Any], str]) -> list[str]:
 def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Callable[[Any], str]) -> str:
     if unit.chunk_method == "ctid":
         return f"ctid {operator} '({key[0]},{LAST_LINE})'::tid"
-    terms = key_terms(unit)
+    terms = key_terms(unit)[: len(key)]
     if len(terms) == 1 or isinstance(bind, Binder) or any(unit.key_collations):
         return _one_by_one(terms, operator, unpacked(key), bind)
     first, *rest = [bind(value) for value in unpacked(key)]

@@ -35,21 +35,31 @@ class SnapshotHolder:
         self._source = source
         self._pool: ChildPool | None = None
         self._future: Future[Any] | None = None
+        self._begun = False
         self._name: str | None = None
         self._named = threading.Event()
 
+    def begin(self) -> None:
+        """Begin to take a snapshot, where the source has such a thing: ``take`` waits for it."""
+        if self._source.url.startswith("sqlite"):
+            return
+        self.release()
+        self._name = None
+        self._named.clear()
+        self._pool = ChildPool(1, [self._source.name], self._noticed)
+        self._future = self._pool.submit(hold, self._source)
+        self._begun = True
+
     def take(self, obey: Callable[[], None]) -> str | None:
-        """The name of a new snapshot; None where the source (SQLite) exports none.
+        """The name of a new snapshot, or of the one that has begun; None where the source (SQLite) has none.
 
         Raises what the database said when it cannot be taken.
         """
-        if self._source.url.startswith("sqlite"):
+        if not self._begun:
+            self.begin()
+        self._begun = False
+        if self._future is None:
             return None
-        self.release()
-        self._pool = ChildPool(1, [self._source.name], self._noticed)
-        self._name = None
-        self._named.clear()
-        self._future = self._pool.submit(hold, self._source)
         while self._name is None:
             if self._future.done():
                 self._future.result()
@@ -60,6 +70,7 @@ class SnapshotHolder:
 
     def release(self) -> None:
         """End the transaction that holds the snapshot."""
+        self._begun = False
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = self._future = None

@@ -1,9 +1,10 @@
 """The worker: the process that executes one run, detached from whoever started it.
 
-    python -m syncmon_ext.sync.worker RUN_ID TOKEN      (SYNCMON_STORE names the store)
+    python -m syncmon_ext.sync.worker [RUN_ID TOKEN]      (SYNCMON_STORE names the store)
 
-It takes the run's lease, executes it to an end, a pause or a stop, records that, and exits. While it
-lives it is the only one that writes for the run; when it dies, whoever notices starts another.
+Without a run it gets ready, and is told on its standard input which one it is. It takes the run's lease,
+executes it to an end, a pause or a stop, records that, and exits. While it lives it is the only one that
+writes for the run; when it dies, whoever notices starts another.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ DRAIN_SECONDS: Final = 8.0  # after SIGTERM; below the 10 s that service manager
 
 def main() -> int:
     """Detach, so that the starter neither waits for the run nor takes it along, and execute it."""
-    run_id, token = sys.argv[1], int(sys.argv[2])
     if os.fork() > 0:
         os._exit(0)  # the starter's child: its work is done
     os.setsid()
     gc.disable()  # nothing of what is imported is ever garbage: a tenth of the start is saved
-    from syncmon_ext.sync.execution import execute
+    from syncmon_ext.sync import standby
+    from syncmon_ext.sync.execution import execute, get_ready
 
+    if sys.argv[1:]:
+        assigned = standby.Assignment(sys.argv[1], int(sys.argv[2]))
+    else:
+        get_ready()
+        waited = standby.awaited()
+        if waited is None:
+            return 0
+        assigned = waited
     gc.enable()
     asked_to_end = threading.Event()
 
@@ -39,7 +48,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return execute(os.environ["SYNCMON_STORE"], run_id, token, asked_to_end.is_set)
+    return execute(os.environ["SYNCMON_STORE"], *assigned, asked_to_end.is_set)
 
 
 if __name__ == "__main__":
