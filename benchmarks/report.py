@@ -29,9 +29,9 @@ def write(folder: Path, rows: list[Row], *, rounds: int, pairs: int, load: str) 
         "it is completed: with checkpoints, monitor and swap. The worker is one that stands by, as a server "
         "has it while somebody watches; its CPU seconds are counted from its beginning. Without it the "
         "start takes longer by what importing takes. A ratio is the peer's time : syncmon's, the median over "
-        "the rounds; above 1 syncmon is faster. In brackets: where 95 of 100 such medians lie (bootstrap). The ratio of CPU "
-        "seconds (programs and servers together) is the steadier one where others use the machine. The "
-        "memory is that of a run of its own, which is not timed.",
+        "the rounds; above 1 syncmon is faster. In brackets: where 95 of 100 such medians lie (bootstrap). "
+        "The ratio of CPU seconds (programs and servers together) is the steadier one where others use the "
+        "machine. The memory is that of a run of its own, which is not timed.",
         "",
         "![Thousand rows a second](results.svg)",
         "",

@@ -29,6 +29,7 @@ CHUNK_SECONDS: Final = (
     2.0  # what a chunk should take: little is lost with it, and a commit is cheap
 )
 FIRST_ROWS: Final = 20_000  # before the pace is known
+LAST_ROWS: Final = 40_000  # where a table ends: what a slot may have to wait for
 LEAST_ROWS: Final = 100
 MOST_ROWS: Final = 100_000
 # SQLite holds no row of a chunk in memory, and a commit costs it as much as many rows.
@@ -113,7 +114,7 @@ class Gauge:
         left = total - copy.runtime.rows_committed - copy.rows_ahead
         sizes = []
         for _ in range(count):
-            share = max(FIRST_ROWS, left // (2 * self.slots))
+            share = max(LAST_ROWS, left // (2 * self.slots))
             sizes.append(min(most, share))
             left -= sizes[-1]
         return sizes
