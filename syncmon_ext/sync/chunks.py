@@ -8,15 +8,16 @@ from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import ranges
+from syncmon_ext.sync import ranges, sampling
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.keys import POSTGRES_INTEGERS, packed, unpacked
+from syncmon_ext.sync.keys import packed, selected, unpacked
 from syncmon_ext.sync.quoting import ident, relation
 
 # A range of a key's first column costs a tenth less to read than one of all its columns. A chunk ends with
 # all rows of a value of that column where they are no more than this part of it.
 ROOM: Final = 64
+WALKED: Final = 8  # chunks of a walk where a sample was hoped for
 
 
 def upper(session: AnySession, unit: UnitPlan) -> KeyValue | None:
@@ -35,17 +36,23 @@ def following(
     low: KeyValue | None,
     high: KeyValue | None,
     sizes: Sequence[int],
+    *,
+    roughly: bool = False,
 ) -> list[Chunk]:
     """The next chunks after ``low`` up to ``high``, one per entry of ``sizes`` (rows); the last that is
-    reached ends at ``high`` itself."""
+    reached ends at ``high`` itself. ``roughly``: of about so many rows, and as many as are found at once."""
     if unit.chunk_method == "whole":
         return [Chunk(low=None, high=None)]
     if unit.chunk_method == "ctid":
         return _blocks(session, unit, low, high, sizes)
+    if roughly and isinstance(session, PostgresSession):
+        if ends := sampling.bounds(session, unit, low, high, sizes):
+            return _between(session, unit, low, high, sizes, ends)
+        sizes = sizes[:WALKED]
     chunks: list[Chunk] = []
     counted = not unit.where
     for size in sizes:
-        room = size // ROOM if len(unit.key) > 1 else 0
+        room = _room(unit, size)
         rows = size - room
         end = _keys(session, unit, low, high, descending=False, skip=rows - 1)
         if end is None or end == high:
@@ -60,6 +67,34 @@ def following(
         chunks.append(Chunk(low=low, high=end, rows=rows if counted else None))
         low = end
     return chunks
+
+
+def _between(
+    session: AnySession,
+    unit: UnitPlan,
+    low: KeyValue | None,
+    high: KeyValue | None,
+    sizes: Sequence[int],
+    ends: Sequence[KeyValue],
+) -> list[Chunk]:
+    """The chunks that end at ``ends``; up to ``high`` where there are fewer of them than sizes."""
+    chunks: list[Chunk] = []
+    for end, size in zip(ends, sizes, strict=False):
+        if low == end[:1]:  # its value is whole already
+            continue
+        room = _room(unit, size)
+        if room and _count(session, unit, end, end[:1], room + 1) <= room:
+            end = end[:1]
+        if high is not None and end in (high, high[:1]):
+            return [*chunks, Chunk(low=low, high=high)]
+        chunks.append(Chunk(low=low, high=end))
+        low = end
+    return [*chunks, Chunk(low=low, high=high)] if len(ends) < len(sizes) else chunks
+
+
+def _room(unit: UnitPlan, size: int) -> int:
+    """How many rows a chunk may have fewer, so that it ends with all rows of a value."""
+    return size // ROOM if len(unit.key) > 1 else 0
 
 
 def middle(
@@ -95,14 +130,10 @@ def _keys(
     )
     table = relation(unit.source_schema, unit.source_table)
     if isinstance(session, PostgresSession):
-        selected = ", ".join(
-            ident(name) if kind in POSTGRES_INTEGERS else f"{ident(name)}::text"
-            for name, kind in zip(unit.key, unit.key_types, strict=True)
-        )
         parts = ranges.conditions(unit, low, high, session.literal)
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         rows = session.execute(
-            f"SELECT {selected} FROM {table} AS t{where} ORDER BY {order} LIMIT 1 OFFSET {skip}"
+            f"SELECT {selected(unit)} FROM {table} AS t{where} ORDER BY {order} LIMIT 1 OFFSET {skip}"
         )
         return list(rows[0]) if rows else None
     bind = ranges.Binder()

@@ -24,7 +24,7 @@ from syncmon_ext.sync.carrier import Carrier
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.unit_copy import UnitCopy
 
-REFRESH_SECONDS: Final = 0.2
+REFRESH_SECONDS: Final = 0.3
 CHUNK_SECONDS: Final = (
     2.0  # what a chunk should take: little is lost with it, and a commit is cheap
 )
@@ -131,7 +131,7 @@ class Gauge:
     def refresh(
         self, units: Sequence[UnitCopy], waits: list[tuple[str, float]], *, force: bool = False
     ) -> None:
-        """Hand the run's figures to the recorder, at most five times a second unless forced."""
+        """Hand the run's figures to the recorder, at most three times a second unless forced."""
         now = time.monotonic()
         if now - self._last_refresh < REFRESH_SECONDS and not force:
             return

@@ -112,12 +112,13 @@ def walk(
     high: KeyValue | None,
     sizes: list[int],
     snapshot: str | None,
+    roughly: bool = False,
 ) -> list[Chunk]:
-    """The next chunks of ``(low, high]``, one per entry of ``sizes`` (rows); the one that reaches the
-    end has ``high`` as its own."""
+    """The next chunks of ``(low, high]``, one per entry of ``sizes`` (rows), or ``roughly`` so; the one that
+    reaches the end has ``high`` as its own."""
     fault_point("walk.begin")
     with preparing.reading(source, snapshot) as session:
-        found = chunks.following(session, unit, low, high, sizes)
+        found = chunks.following(session, unit, low, high, sizes, roughly=roughly)
         rewriting.check(session, [unit])
         return found
 

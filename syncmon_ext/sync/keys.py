@@ -9,7 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from syncmon_ext.model.chunk import KeyValue
+from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync.near_names import offered
+from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.reflect.shape import KeyShape, TableShape
 
 POSTGRES_INTEGERS: Final = ("smallint", "integer", "bigint")
@@ -100,6 +102,14 @@ def _wanted(shape: TableShape, wanted: list[str]) -> KeyChoice:
     return KeyChoice(
         method="whole",
         errors=[f"key = [{', '.join(wanted)}] cannot cut {shape.name}: {why}; {remedy}"],
+    )
+
+
+def selected(unit: UnitPlan) -> str:
+    """The key's columns of PostgreSQL in a SELECT whose rows are key values: integers, and else texts."""
+    return ", ".join(
+        ident(name) if kind in POSTGRES_INTEGERS else f"{ident(name)}::text"
+        for name, kind in zip(unit.key, unit.key_types, strict=True)
     )
 
 

@@ -20,7 +20,7 @@ from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.store.runs import FrozenRun
-from syncmon_ext.sync import batches, claiming, jobs
+from syncmon_ext.sync import batches, claiming, jobs, sampling
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.carrier import Carrier
 from syncmon_ext.sync.gauge import Gauge
@@ -331,7 +331,9 @@ class Scheduler:
         if (whole := copy.single_chunk(gap, rows)) is not None:
             self._walked(copy, gap, [whole])
             return
-        ahead = WALK_AHEAD * self._gauge.slots
+        # A bound that a person has set on the rows of a chunk is kept to the row.
+        roughly = self.spec.chunk_rows is None and sampling.fits(copy.plan, rows)
+        ahead = sampling.AHEAD if roughly else WALK_AHEAD * self._gauge.slots
         self._submit(
             copy,
             partial(self._walked, copy, gap),
@@ -342,6 +344,7 @@ class Scheduler:
             gap[1],
             self._gauge.chunk_sizes(copy, self.spec.chunk_rows, ahead),
             self.snapshot,
+            roughly,
         )
 
     def _walked(self, copy: UnitCopy, gap: Gap, chunks: list[Chunk]) -> None:
