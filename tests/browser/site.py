@@ -17,9 +17,9 @@ import psutil
 from syncmon_ext.store.store import Store
 from tests.faults.harness import DDL, Side, made_rows
 from tests.server import JupyterServer
+from tests.workers import workers
 
 T = TypeVar("T")
-WORKER = "syncmon_ext.sync.worker"
 
 # Counts the streams that are open, from the server's side: a SharedWorker's requests are not
 # visible from the page. One line for each that opens ("+") and closes ("-").
@@ -128,15 +128,7 @@ class Site:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes on this site's store, without the children that they made."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if WORKER not in process.cmdline() or process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                of_ours = process.environ().get("SYNCMON_STORE") == self.server.store_url
-                if of_ours and os.getpgid(process.pid) == process.pid:
-                    found.append(process)
-        return found
+        return workers(self.server.store_url)
 
     def open_streams(self) -> list[str]:
         """The addresses of the streams that are open now."""
