@@ -24,6 +24,7 @@ from syncmon_ext.store.changes import Changes
 from syncmon_ext.store.store import Store
 
 WATCH_SECONDS = 0.02
+PUSH_SECONDS = 2.0  # between two events of a server, unless somebody has set another interval
 READY_SECONDS = 1.0  # ample for the worker that a server has ready while somebody watches
 
 
@@ -104,23 +105,24 @@ def run(
 
 
 def _until_it_ends(store: Store, catalog: Catalog) -> Progress:
-    """Watch as the server does: ask for news all the time, read the progress where there are some."""
+    """Watch as the server does: ask for news all the time, read where the task stands when there are
+    some, and its progress when its state is another or that of the last event is old."""
     news, never = Changes(store), threading.Event()
+    state, told_at = None, float("-inf")
     try:
         while True:
             if not news.wait(never, WATCH_SECONDS):
                 continue
-            progress = _progress(store, catalog)
-            if progress.state in {*ENDED, State.PAUSED}:
+            with store.read() as connection:
+                position = tasks.position(connection, "copy")
+                assert position is not None and position.run_id is not None
+                if position.state is state and time.monotonic() - told_at < PUSH_SECONDS:
+                    continue
+                task = catalog.task("copy")
+                progress = snapshots.run_progress(connection, task, position.run_id)
+            assert progress is not None
+            state, told_at = progress.state, time.monotonic()
+            if state in {*ENDED, State.PAUSED}:
                 return progress
     finally:
         news.close()
-
-
-def _progress(store: Store, catalog: Catalog) -> Progress:
-    with store.read() as connection:
-        position = tasks.position(connection, "copy")
-        assert position is not None and position.run_id is not None
-        progress = snapshots.run_progress(connection, catalog.task("copy"), position.run_id)
-    assert progress is not None
-    return progress
