@@ -27,6 +27,7 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.lease import HEARTBEAT_SECONDS
 
 LISTEN_SECONDS: Final = 0.2  # how soon a command is heard
+FIGURES_SECONDS: Final = 0.4  # between two writes of nothing but how far running units are
 SAMPLE_SECONDS: Final = 1.0
 STORE_PATIENCE_SECONDS: Final = 600.0  # at the very end; then the run is left to a takeover
 KEEP_LOG: Final = 20_000  # entries held back while the store is gone; more would be memory
@@ -174,7 +175,10 @@ class Recorder:
     def _tick(self) -> None:
         now = time.monotonic()
         with self._lock:
-            news = bool(self._units or self._entries)
+            news = bool(self._entries) or any(
+                unit.state is not UnitState.RUNNING for unit in self._units.values()
+            )
+            news = news or (bool(self._units) and now - self._last_beat >= FIGURES_SECONDS)
         if not news and now - self._last_beat < HEARTBEAT_SECONDS:
             with self._store.read() as connection:
                 self.command = runs.run_state(connection, self._run_id)

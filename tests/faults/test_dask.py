@@ -186,7 +186,7 @@ def test_worker_that_was_only_frozen_does_not_write_beside_its_successor(
 def test_run_whose_worker_ended_is_taken_over(
     number: signal.Signals, cluster: Cluster, tmp_path: Path
 ) -> None:
-    with dask_rig(tmp_path, cluster, throttle=SLOW) as it:
+    with dask_rig(tmp_path, cluster, throttle=SLOW, flights=4_000) as it:
         it.audit()
         under_way(it)
         for _ in range(2):
