@@ -25,6 +25,7 @@ AHEAD: Final = 64  # chunks that are cut at once
 PAGES: Final = 24  # of the sample, for each chunk of the table
 MOST_PAGES: Final = 4_096
 PART: Final = 8  # of the table at most: else the sample costs more than a walk
+NOISE: Final = 0.25  # of the sample's own size, four standard deviations of that of 288 pages
 _POSITION: Final = "_syncmon_position"
 
 
@@ -53,20 +54,24 @@ def bounds(
     wanted = min(MOST_PAGES, PAGES * (unit.rows_total or 0) // max(sizes))
     if not wanted or pages < PART * wanted:
         return []
+    share = wanted / pages
     names = ", ".join(map(ident, unit.key))
     order = ", ".join(ranges.key_terms(unit))
     parts = ranges.conditions(unit, low, high, session.literal)
     where = f" WHERE {' AND '.join(parts)}" if parts else ""
-    # How many rows one of the sample stands for is told by all of it: its pages are not the number asked for.
+    # How many rows one of the sample stands for is told by all of it, since its pages are not just the number
+    # asked for; by that number where statistics are so old that they contradict it.
     rows = session.execute(
         f"WITH sample AS MATERIALIZED (SELECT {names} "
         f"FROM {relation(unit.source_schema, unit.source_table)} "
-        f"TABLESAMPLE SYSTEM ({100 * wanted / pages:.9f})), "
+        f"TABLESAMPLE SYSTEM ({100 * share:.9f})), "
         f"placed AS (SELECT {names}, row_number() OVER (ORDER BY {order}) AS {_POSITION} "
         f"FROM sample{where}) "
         f"SELECT {selected(unit)} FROM placed WHERE {_POSITION} = ANY(ARRAY("
-        f"SELECT greatest(1, (SELECT count(*) FROM sample) * total / {unit.rows_total}) "
-        f"FROM unnest(%s::bigint[]) AS total)) ORDER BY {_POSITION}",
+        f"SELECT greatest(1, floor(total * CASE WHEN abs(found / {share!r} - 1) < {NOISE} "
+        f"THEN found ELSE {share!r} END))::bigint FROM unnest(%s::bigint[]) AS total, "
+        f"(SELECT count(*)::float8 / {unit.rows_total} AS found FROM sample) AS whole)) "
+        f"ORDER BY {_POSITION}",
         (list(accumulate(sizes)),),
     )
     return [list(row) for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from syncmon_ext.model.chunk import Chunk
@@ -51,10 +52,14 @@ def counted(db: Database, copy: Copy, chunks: list[Chunk]) -> list[int]:
         return [session.execute(f"SELECT count(*) FROM public.t{where}")[0][0] for where in wheres]
 
 
-def walked(db: Database, database: Maker) -> tuple[Copy, list[Chunk]]:
+def walked(
+    db: Database, database: Maker, *, believed: int | None = None
+) -> tuple[Copy, list[Chunk]]:
     copy = Copy(db, database("sqlite"), tables=["t"])
     unit = copy.units[0]
     assert sampling.fits(unit, max(SIZES))
+    if believed is not None:
+        unit = msgspec.structs.replace(unit, rows_total=believed)
     with copy.claimed():
         upper = copy.prepare(unit).upper
         found = jobs.walk(db.connection, unit, None, upper, SIZES, copy.snapshot, roughly=True)
@@ -73,6 +78,14 @@ def test_chunks_are_the_table_and_about_as_large_as_asked_for(
     assert all(0.4 < count / SIZES[0] < 1.8 for count in rows[:-1]), rows
     assert all(len(chunk.high or ()) == 1 for chunk in chunks[:-1]), "they end with whole values"
     assert all(chunk.rows is None for chunk in chunks), "nobody has counted them"
+
+
+def test_old_statistics_make_no_large_chunks(source: Database, database: Maker) -> None:
+    fill(source)
+    copy, chunks = walked(source, database, believed=ROWS // 5)
+    rows = counted(source, copy, chunks)
+    assert sum(rows) == ROWS
+    assert all(count < 2 * SIZES[0] for count in rows), rows
 
 
 def test_value_with_many_rows_is_cut_amid_them(source: Database, database: Maker) -> None:
