@@ -25,7 +25,7 @@ def upper(session: AnySession, unit: UnitPlan) -> KeyValue | None:
     if unit.chunk_method == "whole":
         return None
     if unit.chunk_method == "ctid":
-        pages = _pages(session, unit)
+        pages = sampling.pages(session, unit)
         return [pages - 1] if pages else None
     return _keys(session, unit, None, None, descending=True, skip=0)
 
@@ -147,15 +147,6 @@ def _keys(
     return packed(rows[0]) if rows else None
 
 
-def _pages(session: AnySession, unit: UnitPlan) -> int:
-    rows = session.execute(
-        "SELECT pg_relation_size(c.oid) / current_setting('block_size')::int FROM pg_class c "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
-        (unit.source_schema, unit.source_table),
-    )
-    return int(rows[0][0]) if rows else 0
-
-
 def _blocks(
     session: AnySession,
     unit: UnitPlan,
@@ -166,7 +157,7 @@ def _blocks(
     """Ranges of whole pages, as many as the statistics say hold the rows that are asked for."""
     if high is None:
         return [Chunk(low=low, high=None)]
-    pages = max(1, _pages(session, unit))
+    pages = max(1, sampling.pages(session, unit))
     per_page = max(1.0, (unit.rows_total or pages * 50) / pages)
     chunks: list[Chunk] = []
     start = low[0] if low is not None else -1

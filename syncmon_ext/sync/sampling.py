@@ -16,6 +16,7 @@ from syncmon_ext.model.chunk import KeyValue
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import ranges
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.keys import selected
 from syncmon_ext.sync.quoting import ident, relation
 
@@ -26,6 +27,9 @@ PAGES: Final = 24  # of the sample, for each chunk of the table
 MOST_PAGES: Final = 4_096
 PART: Final = 8  # of the table at most: else the sample costs more than a walk
 NOISE: Final = 0.25  # of the sample's own size, four standard deviations of that of 288 pages
+_IN_ONE: Final = (
+    " AND c.relkind IN ('r', 'm') AND NOT c.relhassubclass"  # else each part is sampled
+)
 _POSITION: Final = "_syncmon_position"
 
 
@@ -50,11 +54,11 @@ def bounds(
 ) -> list[KeyValue]:
     """Keys of ``(low, high]`` between which there are about ``sizes`` rows, as many as there are; none where
     the table cannot be sampled, or too little of it lies in the range."""
-    pages = _pages(session, unit)
+    there = pages(session, unit, _IN_ONE)
     wanted = min(MOST_PAGES, PAGES * (unit.rows_total or 0) // max(sizes))
-    if not wanted or pages < PART * wanted:
+    if not wanted or there < PART * wanted:
         return []
-    share = wanted / pages
+    share = wanted / there
     names = ", ".join(map(ident, unit.key))
     order = ", ".join(ranges.key_terms(unit))
     parts = ranges.conditions(unit, low, high, session.literal)
@@ -77,12 +81,12 @@ def bounds(
     return [list(row) for row in rows]
 
 
-def _pages(session: PostgresSession, unit: UnitPlan) -> int:
-    """The pages of a table; 0 of one in parts, each of which would be sampled."""
+def pages(session: AnySession, unit: UnitPlan, condition: str = "") -> int:
+    """The pages of the source's table; 0 where it does not meet ``condition``."""
     rows = session.execute(
         "SELECT pg_relation_size(c.oid) / current_setting('block_size')::int FROM pg_class c "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s "
-        "AND c.relkind IN ('r', 'm') AND NOT c.relhassubclass",
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s"
+        + condition,
         (unit.source_schema, unit.source_table),
     )
     return int(rows[0][0]) if rows else 0
