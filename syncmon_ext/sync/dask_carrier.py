@@ -267,20 +267,22 @@ class DaskCarrier:
             return self._client
 
     def _joined(self) -> Any:
-        client: Any = None
+        # Held before its constructor runs: one that fails in there closes itself when it is collected, and
+        # where Dask's own thread collects it, that waits for itself.
+        client: Any = distributed.Client.__new__(distributed.Client)
+        joined = False
         try:
-            client = distributed.Client(
+            client.__init__(
                 self._scheduler, timeout=CONNECT_SECONDS, set_as_default=False, name="syncmon"
             )
+            joined = True
             client.subscribe_topic(carried.TOPIC, self._heard)
             self._write(client)
             # Jobs of the owner before this one look at a board that is taken down.
             self._variable(client, self._own.token - 1).delete()
         except Exception as error:
-            if client is not None:
-                _abandon(client)
-                raise self._lost(error) from None
-            if isinstance(error, LOST):
+            _abandon(client)
+            if joined or isinstance(error, LOST):
                 raise self._lost(error) from None
             raise CopyFailed(
                 f"Dask's scheduler {self._scheduler} cannot be used ({type(error).__name__}: {error})",
@@ -334,9 +336,16 @@ class DaskCarrier:
         with suppress(Exception):
             # A job that finds no board is not wanted.
             self._variable(client, self._own.token).delete()
-            client.close(CLOSE_SECONDS)
+        _close(client)
 
 
 def _abandon(client: Any) -> None:
     """Close a client that may be lost, without waiting for it."""
-    threading.Thread(target=client.close, args=(CLOSE_SECONDS,), daemon=True).start()
+    threading.Thread(target=_close, args=(client,), daemon=True).start()
+
+
+def _close(client: Any) -> None:
+    """Close a client, whatever has become of it; nothing is left to do when it is collected."""
+    with suppress(Exception):
+        client.close(CLOSE_SECONDS)
+    client.status = "closed"

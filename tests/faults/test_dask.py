@@ -363,10 +363,17 @@ def test_scheduler_that_stays_away_fails_the_tables_in_words(
 
 
 def test_scheduler_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
-    with rig(tmp_path, ROUTE, executor="dask", scheduler="tls://127.0.0.1:8786") as it:
+    """Each table's attempt leaves half a client of Dask's, none of which may hold the run when collected."""
+    tables = ["flights", *(f"t{number}" for number in range(20))]
+    with rig(
+        tmp_path, ROUTE, executor="dask", scheduler="tls://127.0.0.1:8786", tables=tables
+    ) as it:
+        for table in tables[1:]:
+            it.source.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
         it.control.start("nightly")
-        progress = it.until_ended()
+        progress = it.until_ended(20)
         assert progress.state is State.FAILED
+        assert progress.failed_tables == len(tables)
         unit = flights(it)
         assert "scheduler tls://127.0.0.1:8786 cannot be used" in (unit.error or "")
         assert "tls:// needs certificates" in (unit.hint or "")
