@@ -150,7 +150,7 @@ class Site:
 
 
 def fill(source: Side, flights: int) -> None:
-    """Make and fill the three tables of the tests."""
+    """Make and fill the tables of the tests."""
     for table, rows in made_rows(flights).items():
         source.execute(DDL[table])
         if rows:
@@ -166,7 +166,7 @@ def fill_many(source: Side, tables: list[str], rows: int) -> None:
         source.execute(f"INSERT INTO {table} VALUES (?, ?)", values)
 
 
-def assert_equal(source: Side, target: Side, tables: Iterable[str] = tuple(DDL)) -> None:
+def assert_equal(source: Side, target: Side, tables: Iterable[str]) -> None:
     """Source and target hold the same rows."""
     for table in tables:
         assert source.content(table) == target.content(table), f"{table} differs"

@@ -99,7 +99,7 @@ def test_started_copy_moves_its_bars_and_completes_with_equal_content(
     for table in TABLES:
         expect(part(page, f"unit-{table}")).to_have_attribute("data-state", "completed")
     expect(part(page, "sentence")).to_contain_text("All tables are in place")
-    assert_equal(copies.source, copies.postgres if task_id == "nightly" else copies.lite)
+    assert_equal(copies.source, copies.postgres if task_id == "nightly" else copies.lite, TABLES)
     # The whole log came over the stream and the reads around it, each line once.
     assert whole_log(page) == [entry["seq"] for entry in copies.site.logs(task_id)]
 

@@ -38,7 +38,11 @@ DDL = {
     "flights": "CREATE TABLE flights (id BIGINT NOT NULL PRIMARY KEY, code VARCHAR(8), delay "
     "DOUBLE PRECISION, note TEXT)",
     "empty": "CREATE TABLE empty (id BIGINT NOT NULL PRIMARY KEY, v TEXT)",
+    "legs": "CREATE TABLE legs (code VARCHAR(8) NOT NULL, leg BIGINT NOT NULL, note TEXT, "
+    "PRIMARY KEY (code, leg))",
 }
+# Legs of each code: chunks of a hundred rows end behind a code where it has one leg, within it where more.
+LEGS = [1] * 130 + [2, 3] * 20 + [150] + [1] * 60
 # Every committed copy of a chunk leaves a row: in the chunk's own transaction, and nothing removes it.
 AUDIT = "copied_chunks"
 AUDITS = {
@@ -75,7 +79,15 @@ def made_rows(flights: int, seed: int = 1) -> dict[str, Rows]:
         "carriers": [(f"C{i}", f"Carrier {i}") for i in range(40)],
         "flights": rows,
         "empty": [],
+        "legs": [
+            (f"L{number:03d}", leg, f"{number}/{leg}")
+            for number, legs in enumerate(LEGS)
+            for leg in range(legs)
+        ],
     }
+
+
+ROWS = sum(map(len, made_rows(1_500).values()))  # of the tables of a rig
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -156,7 +168,7 @@ class Rig:
 
     def __init__(self, folder: Path, source: Side, target: Side, **options: Any) -> None:
         self.source, self.target, self.folder = source, target, folder
-        cursors = {"carriers": "code", "flights": "id", "empty": "id"}
+        cursors = {"carriers": "code", "flights": "id", "empty": "id", "legs": "leg"}
         tables: list[Any] = list(cursors)
         if options.get("mode") == "incremental":
             tables = [{"name": name, "cursor": column} for name, column in cursors.items()]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from syncmon_ext.model.state import State
-from tests.faults.harness import Rig, Side, rig
+from tests.faults.harness import ROWS, Rig, Side, rig
 from tests.faults.proxy import Cut, CuttingProxy, cutting_proxy
 
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
@@ -75,7 +75,7 @@ def test_lost_answer_to_a_commit_is_found_committed(what: str, source: str, tmp_
         assert progress.state is State.COMPLETED, it.messages()
         assert proxy.cuts == cut.times
         assert is_told(it)
-        assert progress.rows_committed == progress.rows_total == 1_540
+        assert progress.rows_committed == progress.rows_total == ROWS
         it.assert_equal()
         it.assert_each_chunk_copied_once()
         if what == "incremental":

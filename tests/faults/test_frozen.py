@@ -16,7 +16,7 @@ from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.model.state import State
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.sync.lease import process_of
-from tests.faults.harness import ROUTES, Rig, is_gone, rig
+from tests.faults.harness import DDL, ROUTES, Rig, is_gone, rig
 
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 LEASE_SECONDS = 5.0  # a worker has to begin within it, on a busy machine too
@@ -90,10 +90,10 @@ def test_transaction_that_was_open_when_the_run_was_taken_over_never_commits(
         group = freeze_with_open_transaction(it, point, monkeypatch)
         take_over(it, group[0])
         it.until(lambda: it.progress().state is State.COMPLETED)
-        before = [it.target.content(table) for table in ("carriers", "flights", "empty")]
+        before = [it.target.content(table) for table in DDL]
         thaw(group)
         it.until(lambda: is_gone(group[0]), 30, watch=False)
-        assert [it.target.content(t) for t in ("carriers", "flights", "empty")] == before
+        assert [it.target.content(t) for t in DDL] == before
         it.assert_equal()
         it.assert_each_chunk_copied_once()
 

@@ -63,7 +63,7 @@ def test_full_tablespace_fails_clearly_and_goes_on_when_there_is_room(
 ) -> None:
     server = OwnServer()
     try:
-        with mounted(place / "space", "300k") as disk, rig_on(server, tmp_path) as it:
+        with mounted(place / "space", "400k") as disk, rig_on(server, tmp_path) as it:
             shutil.chown(disk, pwd.getpwuid(Path(server.folder).stat().st_uid).pw_name)
             server.handle.psql(f"CREATE TABLESPACE small LOCATION '{disk}'")
             database = it.target.url.split("?")[0].rsplit("/", 1)[1]

@@ -18,7 +18,7 @@ import pytest
 
 from syncmon_ext.model.state import ENDED, State
 from syncmon_ext.sync.faults import POINTS
-from tests.faults.harness import ROUTES, Rig, rig
+from tests.faults.harness import ROUTES, ROWS, Rig, rig
 
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
 # The points that a run passes, in its order; those of a row are in one run, one after the other, each in
@@ -52,7 +52,6 @@ SECOND = (
     "chunk.",
     "store.before_commit",
 )  # so that something is committed that must not be copied again
-ROWS = 1_540  # of the rig's three tables
 RUNS, KILLS = (84, 3) if LONG else (4, 3)  # more than 200 random moments
 
 

@@ -21,7 +21,7 @@ from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import runs, units
 from syncmon_ext.sync import launcher
 from syncmon_ext.sync.lease import process_of
-from tests.faults.harness import ROUTES, Rig, made_rows, rig
+from tests.faults.harness import ROUTES, ROWS, Rig, made_rows, rig
 
 SLOW = {"rows": 800}
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
@@ -51,7 +51,7 @@ def test_pause_drains_and_resume_goes_on(route: str, tmp_path: Path) -> None:
         it.until(lambda: it.progress().state is State.PAUSED, 5)
         it.until(lambda: not any(process.is_running() for process in group), 5)
         paused = it.progress()
-        assert 0 < paused.rows_committed < 1_540
+        assert 0 < paused.rows_committed < ROWS
         assert {u.state for u in paused.units} <= {
             UnitState.PAUSED,
             UnitState.COMPLETED,
@@ -155,7 +155,7 @@ def test_one_failed_table_leaves_the_others_and_is_resumed_alone(tmp_path: Path)
         assert progress.state is State.FAILED
         assert progress.failed_tables == 1
         assert progress.error is not None
-        assert "1 of 3 tables failed: carriers" in progress.error
+        assert "1 of 4 tables failed: carriers" in progress.error
         states = {u.unit_id: u for u in progress.units}
         assert states["flights"].state is UnitState.COMPLETED
         assert "carriers" in (states["carriers"].error or "")

@@ -15,7 +15,7 @@ from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.store import tasks
-from tests.faults.harness import Rig, rig
+from tests.faults.harness import DDL, Rig, made_rows, rig
 from tests.receiver import Receiver
 
 SECRET_PATH = "/services/canary-T0k3n"
@@ -59,9 +59,9 @@ def test_end_is_told_with_what_happened(tmp_path: Path, monkeypatch: pytest.Monk
             "run_id": progress.run_id,
             "name": "nightly",
             "state": "completed",
-            "rows_committed": 340,
-            "total_tables": 3,
-            "completed_tables": 3,
+            "rows_committed": sum(map(len, made_rows(300).values())),
+            "total_tables": len(DDL),
+            "completed_tables": len(DDL),
             "failed_tables": 0,
             "error": None,
         }
