@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -40,8 +41,8 @@ class Cluster:
         env: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.port = port or free_port()
-        self.address = f"{protocol}://127.0.0.1:{self.port}"
+        self._port = port
+        self._file = folder / "dask-scheduler.json"
         self.workers: list[subprocess.Popen[bytes]] = []
         self._protocol = protocol
         self._count = workers
@@ -49,22 +50,32 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        """Start all of it, where it was killed before."""
-        where = ["--host", "127.0.0.1", "--port", str(self.port), "--protocol", self._protocol]
+        """Start all of it, where it was killed before; the scheduler itself finds a port that is free."""
+        self._file.unlink(missing_ok=True)
+        self.address = ""
+        where = ["--host", "127.0.0.1", "--port", str(self._port), "--protocol", self._protocol]
         without = {"DASK_DISTRIBUTED__SCHEDULER__PRELOAD": repr([WITHOUT_SYNCMON])}
-        self.scheduler = self._start("scheduler", [*where, "--no-dashboard"], without)
+        told = ["--scheduler-file", str(self._file), "--no-dashboard"]
+        self.scheduler = self._start("scheduler", [*where, *told], without)
         for _ in range(self._count):
             self.add_worker()
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
+        while not self.address:
+            with suppress(OSError, ValueError):
+                self.address = json.loads(self._file.read_text())["address"]
             assert time.monotonic() < deadline, self.output()
             time.sleep(0.05)
+        self._port = self.port
+
+    @property
+    def port(self) -> int:
+        """Where the scheduler listens."""
+        return int(self.address.rpartition(":")[2])
 
     def add_worker(self, **env: str) -> None:
         """Start another worker, with two threads."""
-        options = [self.address, "--no-nanny", "--nthreads", "2", "--no-dashboard"]
+        options = ["--no-nanny", "--nthreads", "2", "--no-dashboard"]
+        options += ["--scheduler-file", str(self._file)]
         self.workers.append(self._start("worker", options, {**self._env, **env}))
 
     def _start(self, kind: str, options: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -204,9 +204,8 @@ def test_killed_at_random_moments(
 ) -> None:
     chance = random.Random(seed)
     way = chance.choice(list(WAYS))
-    port = free_port()
     options = {"throttle": {"rows": 2_000}, "flights": 4_000, "workers": 3, **WAYS[way].options}
-    with Cluster(tmp_path, port=port) as cluster, dask_rig(tmp_path, cluster, **options) as it:
+    with Cluster(tmp_path) as cluster, dask_rig(tmp_path, cluster, **options) as it:
         it.audit()
         WAYS[way].before(it)
         it.control.start("nightly")
@@ -334,15 +333,14 @@ def test_throttle_is_felt_by_running_chunks(cluster: Cluster, tmp_path: Path) ->
 
 
 def test_scheduler_that_went_away_is_named_and_waited_for(tmp_path: Path) -> None:
-    port = free_port()
     (tmp_path / "second").mkdir()
-    with Cluster(tmp_path, port=port) as first, dask_rig(tmp_path, first, throttle=SLOW) as it:
+    with Cluster(tmp_path) as first, dask_rig(tmp_path, first, throttle=SLOW) as it:
         it.audit()
         under_way(it)
         first.kill()
         it.until(lambda: (it.progress().waiting_for or "").startswith("Dask's scheduler"), 20)
         assert first.address in (it.progress().waiting_for or "")
-        with Cluster(tmp_path / "second", port=port):
+        with Cluster(tmp_path / "second", port=first.port):
             it.finish()
         it.assert_each_chunk_copied_once()
         lost = f"try 1 failed: Dask's scheduler {first.address} does not answer"
