@@ -1,4 +1,4 @@
-"""Chunks on the workers of a Dask cluster: exact, steered and secret as beside the worker."""
+"""Chunks on the workers of a Dask cluster: exact, and steered as beside the worker."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import psutil
 import pytest
 from distributed import Client, LocalCluster
-from sqlalchemy.engine import make_url
 
 from syncmon_ext.model.errors import MissingExtra
 from syncmon_ext.model.state import State, UnitState
-from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.services import probe
 from syncmon_ext.store import tasks
 from tests.certificate import written
 from tests.cluster import WITHOUT_SYNCMON, Cluster, free_port
 from tests.faults.harness import Rig, Side, is_gone, rig
+from tests.faults.on_dask import ROUTE, SLOW, dask_rig, flights, jobs_at_work, under_way
 from tests.faults.own_server import OwnServer
 from tests.faults.test_kill import WAYS
 
-ROUTE = "postgresql-postgresql"
-SLOW = {"rows": 800}
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
-CANARY = "c@n/ar%y#dask-91xx"
 POINTS = (
     "chunk.begin",
     "chunk.read",
@@ -51,28 +45,6 @@ POINTS = (
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with Cluster(tmp_path) as made:
         yield made
-
-
-def dask_rig(folder: Path, cluster: Cluster, **options: Any) -> Any:
-    return rig(folder, ROUTE, executor="dask", scheduler=cluster.address, **options)
-
-
-def jobs_at_work(it: Rig) -> list[str]:
-    """The names of the backends in which jobs on other machines write."""
-    rows = it.target.execute(
-        "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
-    )
-    names = (str(row[0]) for row in rows)
-    return [name for name in names if name.startswith("syncmon/") and name.count("/") == 3]
-
-
-def under_way(it: Rig) -> None:
-    it.begin()
-    it.until(lambda: bool(jobs_at_work(it)))
-
-
-def flights(it: Rig) -> UnitRuntime:
-    return next(unit for unit in it.progress().units if unit.unit_id == "flights")
 
 
 @pytest.mark.parametrize("way", WAYS if LONG else ("replace", "append-direct", "merge"))
@@ -467,127 +439,6 @@ def test_bad_rows_are_set_aside(cluster: Cluster, tmp_path: Path) -> None:
         there = it.target.content("flights")
         assert len(there) == len(it.source.content("flights")) - bad
         assert it.target.execute("SELECT count(*) FROM _syncmon.rejects") == [(bad,)]
-
-
-# -- secrets and places ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def locked() -> Iterator[OwnServer]:
-    """A PostgreSQL that asks for the canary."""
-    own = OwnServer()
-    own.handle.psql(f"CREATE ROLE etl SUPERUSER LOGIN PASSWORD '{CANARY}'")
-    rules = Path(own.folder) / "pg_hba.conf"
-    rules.write_text(f"local all etl scram-sha-256\n{rules.read_text()}")
-    own.handle.psql("SELECT pg_reload_conf()")
-    yield own
-    own.handle.cleanup()
-
-
-def secret_rig(folder: Path, server: OwnServer, cluster: Cluster, reference: str) -> Rig:
-    """A rig whose connections are the user's that has the canary for a password."""
-    sides = [Side("postgresql", server.database()) for _ in range(2)]
-    made = Rig(folder, *sides, executor="dask", scheduler=cluster.address, throttle=SLOW)
-    made.fill(1_500)
-    toml = folder / "syncmon.toml"
-    text = toml.read_text()
-    for each in sides:
-        name = make_url(each.url).database
-        url = f"postgresql://etl@/{name}?host={quote(server.folder)}"
-        text = text.replace(f'url = "{each.url}"', f'url = "{url}"\npassword = {reference}')
-    toml.write_text(text)
-    return made
-
-
-def memory(pid: int) -> bytes:
-    """What a process can write to, but for its stacks' guards and devices."""
-    found = []
-    with Path(f"/proc/{pid}/mem").open("rb", 0) as mem:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            addresses, rights, *_ = line.split()
-            if not rights.startswith("rw"):
-                continue
-            low, high = (int(part, 16) for part in addresses.split("-"))
-            try:
-                mem.seek(low)
-                found.append(mem.read(high - low))
-            except (OSError, ValueError, OverflowError):
-                continue
-    return b"".join(found)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_no_secret_reaches_the_scheduler(locked: OwnServer, tmp_path: Path) -> None:
-    secret = tmp_path / "password"
-    secret.write_text(f"{CANARY}\n")
-    with Cluster(tmp_path) as cluster:
-        it = secret_rig(tmp_path, locked, cluster, f'{{ file = "{secret}" }}')
-        try:
-            under_way(it)
-            scheduler, worker = memory(cluster.scheduler.pid), memory(cluster.workers[0].pid)
-            assert b"syncmon_ext.sync.carried" in scheduler, "jobs have passed through it"
-            assert CANARY.encode() not in scheduler
-            assert CANARY.encode() in worker, "what is there is found"
-            assert it.until_ended().state is State.COMPLETED
-            it.assert_equal()
-            assert CANARY.encode() not in memory(cluster.scheduler.pid)
-            assert CANARY not in cluster.output()
-        finally:
-            it.close()
-
-
-def test_secret_that_dask_s_workers_do_not_have_pauses_the_run_and_is_named(
-    locked: OwnServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Cluster(tmp_path) as cluster:
-        monkeypatch.setenv("DASK_CANARY", CANARY)  # beside the worker there is one
-        it = secret_rig(tmp_path, locked, cluster, '{ env = "DASK_CANARY" }')
-        try:
-            it.control.start("nightly")
-            progress = it.until_ended()
-            assert progress.state is State.PAUSED
-            assert "on Dask's worker tcp://" in (progress.error or "")
-            assert "environment variable DASK_CANARY is not set" in (progress.error or "")
-            assert "where Dask's workers are started" in (progress.hint or "")
-            assert all(unit.state is not UnitState.FAILED for unit in progress.units)
-            cluster.kill_workers()
-            cluster.add_worker(DASK_CANARY=CANARY)
-            it.control.start("nightly")
-            it.finish()
-        finally:
-            it.close()
-
-
-def test_url_that_leads_to_another_database_there_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, there = OwnServer(), OwnServer()
-    try:
-        source, target = (Side("postgresql", here.database()) for _ in range(2))
-        monkeypatch.setenv("PGHOST", here.folder)
-        with Cluster(tmp_path, env={"PGHOST": there.folder}) as cluster:
-            options = {"executor": "dask", "scheduler": cluster.address, "consistency": "chunk"}
-            it = Rig(tmp_path, source, target, **options)
-            it.fill(1_500)
-            text = (tmp_path / "syncmon.toml").read_text()
-            for each in (source, target):
-                name = make_url(each.url).database
-                there.handle.psql(f"CREATE DATABASE {name}")
-                text = text.replace(each.url, f"postgresql://postgres@/{name}")
-            (tmp_path / "syncmon.toml").write_text(text)
-            try:
-                it.control.start("nightly")
-                progress = it.until_ended()
-                assert progress.state is State.FAILED
-                unit = flights(it)
-                assert "flights: its url leads to another database on Dask's worker" in (
-                    unit.error or ""
-                )
-            finally:
-                it.close()
-    finally:
-        here.handle.cleanup()
-        there.handle.cleanup()
 
 
 # -- what is refused before a row moves ----------------------------------------------------------
