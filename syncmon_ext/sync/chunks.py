@@ -60,10 +60,11 @@ def following(
                 *chunks,
                 Chunk(low=low, high=high, rows=rows if end is not None and counted else None),
             ]
-        if room and (more := _count(session, unit, end, end[:1], room + 1)) <= room:
-            rows, end = rows + more, end[:1]
-            if high is not None and end == high[:1]:
-                return [*chunks, Chunk(low=low, high=high, rows=rows if counted else None)]
+        if room and (whole := _whole(session, unit, end, high, room)):
+            end, more = whole
+            rows += more
+        if end == high:
+            return [*chunks, Chunk(low=low, high=high, rows=rows if counted else None)]
         chunks.append(Chunk(low=low, high=end, rows=rows if counted else None))
         low = end
     return chunks
@@ -80,16 +81,40 @@ def _between(
     """The chunks that end at ``ends``; up to ``high`` where there are fewer of them than sizes."""
     chunks: list[Chunk] = []
     for end, size in zip(ends, sizes, strict=False):
-        if low == end[:1]:  # its value is whole already
-            continue
+        if low is not None and len(low) < len(end) and not _goes_beyond(session, unit, end, low):
+            continue  # its value is whole already
         room = _room(unit, size)
-        if room and _count(session, unit, end, end[:1], room + 1) <= room:
-            end = end[:1]
-        if high is not None and end in (high, high[:1]):
+        if room and (whole := _whole(session, unit, end, high, room)):
+            end, _ = whole
+        if end == high:
             return [*chunks, Chunk(low=low, high=high)]
         chunks.append(Chunk(low=low, high=end))
         low = end
     return [*chunks, Chunk(low=low, high=high)] if len(ends) < len(sizes) else chunks
+
+
+def _whole(
+    session: AnySession, unit: UnitPlan, end: KeyValue, high: KeyValue | None, room: int
+) -> tuple[KeyValue, int] | None:
+    """Behind all rows that have the first value of ``end``, but not beyond ``high``, and how many rows that
+    adds; None where they are more than ``room``."""
+    value = end[:1]
+    more = _count(session, unit, end, value, room + 1)
+    if more > room:
+        return None
+    if high is None or _goes_beyond(session, unit, high, value):
+        return value, more
+    return high, _count(session, unit, end, high, room)
+
+
+def _goes_beyond(session: AnySession, unit: UnitPlan, key: KeyValue, value: KeyValue) -> bool:
+    """Whether ``key`` stands behind all rows whose first value is ``value``.
+
+    The database says so where they are no integers: 1.0 and 1.00, or 'a' and 'A', may be one value.
+    """
+    if type(key[0]) is int and type(value[0]) is int:
+        return key[0] > value[0]
+    return _count(session, unit, value, key, 1) > 0
 
 
 def _room(unit: UnitPlan, size: int) -> int:

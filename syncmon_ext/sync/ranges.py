@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import filters
 from syncmon_ext.sync.keys import unpacked
@@ -97,8 +98,16 @@ class Binder:
 
 
 def merged(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Neighbouring chunks joined, with the sums of their rows and bytes; in no order."""
+    """Neighbouring chunks joined, with the sums of their rows and bytes; in no order.
+
+    Raises CopyFailed where two begin at one key: rows would be there twice.
+    """
     by_low = {_name(chunk.low): chunk for chunk in chunks}
+    if len(by_low) < len(chunks):
+        raise CopyFailed(
+            "committed chunks overlap: rows would be in the target twice",
+            hint="start the task fresh: it is copied anew",
+        )
     ends = {_name(chunk.high) for chunk in chunks if chunk.high is not None}
     result = []
     for chunk in chunks:

@@ -20,6 +20,11 @@ ROOM = 5  # rows that a chunk may have fewer, so that it ends with a whole value
 SIZE = 64 * ROOM
 ROUTES = [("postgresql", "sqlite"), ("sqlite", "postgresql"), ("postgresql", "postgresql")]
 GROUPS = [3] * 200 + [1_500] + [1, 6, 9] * 60  # rows of each value of the first column
+# Types of a first key column in which one value is spelled in two ways.
+ONE_VALUE = {
+    "postgresql": ("numeric", ("{}.0", "{}.00")),
+    "sqlite": ("text COLLATE NOCASE", ("k{}", "K{}")),
+}
 ALL = "SELECT * FROM t ORDER BY a, b"
 _runs = itertools.count()
 
@@ -131,3 +136,54 @@ def pair(request: pytest.FixtureRequest, database: Maker) -> tuple[Database, Dat
     """A source and a target."""
     source, target = request.param
     return database(source), database(target)
+
+
+@examples(20)
+@given(
+    groups=st.lists(st.integers(3, 12), min_size=120, max_size=130),
+    size=st.sampled_from([20, 30]),
+    left_out=st.integers(20, 25),
+    short=st.integers(0, 5),
+)
+def test_values_that_are_spelled_differently_end_no_chunk_beyond_its_gap(
+    own_kind: tuple[Database, Database], groups: list[int], size: int, left_out: int, short: int
+) -> None:
+    """1.0 and 1.00, or 'K' and 'k', are one value: what is copied twice comes into a table without a key."""
+    source, target = own_kind
+    kind, spellings = ONE_VALUE[source.dialect]
+    numbers = itertools.count()
+    values = [
+        (spellings[n % 2].format(group), n)
+        for group, rows in enumerate(groups, 100)
+        for n in itertools.islice(numbers, rows)
+    ]
+    try:
+        source.run(f"CREATE TABLE t (a {kind} NOT NULL, b int NOT NULL, PRIMARY KEY (a, b))")
+        target.run(f"CREATE TABLE t (a {kind}, b int)")
+        source.insert("t", values)
+        copy = Copy(source, target, owner(f"run{next(_runs)}"), tables=["t"])
+        with copy.claimed():
+            unit = copy.units[0]
+            found = list(copy.chunks(unit, copy.prepare(unit), size))
+            first, rest = found[:left_out], found[left_out:]
+            for chunk in rest:
+                copy.copy(unit, chunk)
+            # A chunk that ends a few rows before the gap does.
+            rows = max(64, sum(chunk.rows or 0 for chunk in first) - short)
+            wide = next(n for n in itertools.count(rows) if n - n // 64 == rows)
+            for chunk in copy.chunks(unit, copy.prepare(unit), wide):
+                copy.copy(unit, chunk)
+            copy.swap(unit)
+        jobs.forget(copy.target, copy.own, copy.units)
+        content = "SELECT b, CAST(a AS text) FROM t ORDER BY b"
+        assert target.query(content) == source.query(content)
+    finally:
+        sessions.close_all()
+        for db in own_kind:
+            db.run("DROP TABLE IF EXISTS t")
+
+
+@pytest.fixture(params=ONE_VALUE)
+def own_kind(request: pytest.FixtureRequest, database: Maker) -> tuple[Database, Database]:
+    """A source and a target of one kind."""
+    return database(request.param), database(request.param)
