@@ -60,7 +60,9 @@ class Around:
         self._snapshot = snapshot
         self._attempt = attempt
         self.rejected: list[tuple[Reject, KeyValue]] = []
-        self._before: int | None = None  # rejects of the unit's other chunks
+        self._before: int | None = (
+            None  # rows that were rejected before, but for those of this chunk
+        )
 
     def copy(self, chunk: Chunk) -> Part:
         """Copy ``chunk`` but for its bad rows, which are kept in the target's table of rejects.
@@ -129,8 +131,8 @@ class Around:
         self.rejected.append(found)
         pool.tell_moving(self._unit.unit_id)
         if self._before is None:
-            counted = rejects.counted(self._target.dialect, self._own, self._unit.unit_id)
-            self._before = int(self._target.run(counted)[0][0])
+            self._before = self._counted()
+        self._before -= self._counted(found[1])  # the chunk is copied a second time
         if self._before + len(self.rejected) > self._unit.max_rejects:
             raise BadRow(
                 f"more than {self._unit.max_rejects:,} rows are bad (max_rejects); the last: "
@@ -139,6 +141,10 @@ class Around:
                 column=error.column,
                 reason=error.reason,
             )
+
+    def _counted(self, key: KeyValue | None = None) -> int:
+        counted = rejects.counted(self._target.dialect, self._own, self._unit.unit_id, key=key)
+        return int(self._target.run(counted)[0][0])
 
 
 def _rows(session: AnySession, unit: UnitPlan, chunk: Chunk) -> int:

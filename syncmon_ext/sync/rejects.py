@@ -80,15 +80,18 @@ def of_run_removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
     return removed(dialect, own, unit_id).where(ledger(dialect).rejects.c.run_id == own.run_id)
 
 
-def counted(dialect: str, own: Ownership, unit_id: str) -> Select[int]:
-    """How many rows of a unit this run has rejected."""
+def counted(
+    dialect: str, own: Ownership, unit_id: str, *, key: KeyValue | None = None
+) -> Select[int]:
+    """How many rows of a unit this run has rejected; of the one with ``key``, whether it has."""
     table = ledger(dialect).rejects
-    return select(func.count()).where(
+    statement = select(func.count()).where(
         table.c.store_id == own.store_id,
         table.c.task_id == own.task_id,
         table.c.unit_id == unit_id,
         table.c.run_id == own.run_id,
     )
+    return statement if key is None else statement.where(table.c.row_key == checkpoint.encoded(key))
 
 
 def of_task(dialect: str, store_id: str, task_id: str) -> Select[tuple[Any, ...]]:

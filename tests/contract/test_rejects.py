@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable, TargetBusy
-from syncmon_ext.sync import chunk_copy, jobs
+from syncmon_ext.sync import chunk_copy, jobs, names
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.routes.registry import ROUTES
 from tests.contract.pairs import Pair
@@ -99,6 +99,24 @@ def test_first_bad_row_fails_without_max_rejects_and_one_too_many_with(pair: Pai
     with pytest.raises(BadRow, match=r"more than 3 rows are bad \(max_rejects\)"):
         copy_of(source, target, max_rejects=3).run(10)
     assert target.query("SELECT id FROM items") == [(1000,)]
+
+
+def test_bad_rows_of_a_chunk_that_is_copied_again_count_once(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(n, "bad" if n % 20 == 3 else "v") for n in range(60)])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy = copy_of(source, target, max_rejects=3, verify="hash")
+    with copy.claimed():
+        unit = copy.units[0]
+        copy.copy_all(unit, 30)
+        target.run(f"UPDATE {names.landing(copy.own, unit)} SET v = 'else' WHERE id < 2")
+        damaged = jobs.index(copy.target, copy.own, unit)
+        assert len(damaged) == 1
+        copy.copy(unit, damaged[0])
+        assert jobs.index(copy.target, copy.own, unit) == []
+        copy.swap(unit)
+    assert set(listed(target)) == {3, 23, 43}
+    assert len(target.query("SELECT id FROM items WHERE v = 'v'")) == 57
 
 
 def test_rejects_are_replayed_once_they_are_mended(pair: Pair) -> None:
