@@ -61,7 +61,7 @@ def output_folder() -> Path:
     chosen = os.environ.get(OUTPUT_VARIABLE)
     if not chosen:
         return _own_folder()
-    folder = Path(chosen)
+    folder = Path(chosen).absolute()  # a worker that stands by is in no folder of its starter's
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 

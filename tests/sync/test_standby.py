@@ -57,6 +57,22 @@ def test_run_is_given_to_the_worker_that_stands_by(copy: Rig, tmp_path: Path) ->
     until(copy, lambda: is_gone(ready))
 
 
+def test_output_goes_to_a_folder_that_is_named_from_where_the_starter_is(
+    copy: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(launcher.OUTPUT_VARIABLE, "logs")
+    copy.supervisor.stand_by()
+    ready = one(copy)
+    copy.control.start("nightly")
+    until(copy, lambda: copy.owner() is not None)
+    owner = copy.owner()
+    assert owner is not None
+    assert owner.pid == ready.pid
+    copy.finish()
+    assert (tmp_path / "logs" / f"{copy.progress().run_id}.out").exists()
+
+
 def test_nobody_stays_when_it_is_not_needed(copy: Rig) -> None:
     copy.supervisor.stand_by()
     ready = one(copy)
