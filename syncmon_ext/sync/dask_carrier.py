@@ -203,6 +203,9 @@ class DaskCarrier:
                 self._check(call)
             self._check(call)
             answer = self._answer(call, future)
+            if isinstance(answer.error, carried.Unwanted):
+                # It is wanted: the client came back by itself, to a scheduler that is new and has no board.
+                self._write(client)
         except Exception as error:
             if isinstance(error, LOST) or client.status != "running":
                 raise self._lost(error) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Variable
 
 from syncmon_ext.model.errors import MissingExtra
 from syncmon_ext.model.state import State, UnitState
@@ -317,6 +317,22 @@ def test_scheduler_that_went_away_is_named_and_waited_for(tmp_path: Path) -> Non
         it.assert_each_chunk_copied_once()
         lost = f"try 1 failed: Dask's scheduler {first.address} does not answer"
         assert any(lost in message for message in it.messages())
+
+
+def test_board_is_put_up_again_on_a_scheduler_that_has_none(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Dask's client goes over to a scheduler that was started anew without a word."""
+    with dask_rig(tmp_path, cluster, throttle=SLOW) as it:
+        it.audit()
+        under_way(it)
+        with Client(cluster.address, set_as_default=False) as client:
+            for name in boards(cluster):
+                Variable(name, client=client).delete()
+        it.until(lambda: any("was taken back" in message for message in it.messages()), 20)
+        assert it.until_ended(40).state is State.COMPLETED, it.messages()
+        it.assert_equal()
+        it.assert_each_chunk_copied_once()
 
 
 def test_scheduler_that_stays_away_fails_the_tables_in_words(
