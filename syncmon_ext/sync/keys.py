@@ -45,8 +45,9 @@ def choose(shape: TableShape, dialect: str, wanted: Sequence[str] | None) -> Key
             collations=[None],
             types=["INTEGER"],
             warnings=[
-                "no key that is declared NOT NULL: cut by rowid, which VACUUM may renumber; do not "
-                "VACUUM the source while it is copied, and after a pause this table starts again"
+                "no key that is declared NOT NULL: cut by rowid, which VACUUM may renumber and INSERT OR "
+                "REPLACE changes; let neither run in the source while it is copied (a row may be missed), "
+                "and after a pause this table starts again"
             ],
         )
     if shape.kind == "table" and dialect == "postgresql":
