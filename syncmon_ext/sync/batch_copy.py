@@ -66,6 +66,7 @@ class _ReaderGone(Exception):
 class _Batch(msgspec.Struct, kw_only=True):
     """A batch under way."""
 
+    source: Connection
     target: AnySession
     way: Way
     own: Ownership
@@ -96,7 +97,12 @@ def copied(
         try:
             with ROUTES[left[0].route](source, session, snapshot) as way:
                 batch = _Batch(
-                    target=session, way=way, own=own, rows=rows, taken=names.Taken(session)
+                    source=source,
+                    target=session,
+                    way=way,
+                    own=own,
+                    rows=rows,
+                    taken=names.Taken(session),
                 )
                 return _together(batch, left, list(begun), snapshot)
         except (PaceChanged, ChunkTooLarge):  # a bound came, and there are no batches under one
@@ -125,7 +131,7 @@ def _together(
             swap_postgresql.set_patience(session, LOCK_SECONDS)
         fence.compare(session, own, units)  # an older owner learns it before it looks around
         landed = _landed(batch, units)
-        rewriting.check(batch.way.reader, landed)
+        rewriting.check(batch.source, batch.way.reader, landed)
         placed = _placed(batch, landed)
         fault_point("batch.placed")
         if placed:

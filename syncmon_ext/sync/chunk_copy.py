@@ -45,7 +45,7 @@ def copied(
             def attempt(part: Chunk) -> Part:
                 with ROUTES[unit.route](source, session, snapshot) as way:
                     try:
-                        return _read(way, unit, part, names.landing(own, unit))
+                        return _read(source, way, unit, part, names.landing(own, unit))
                     except BadRow as error:
                         reader = way.reader
                         if not isinstance(reader, PostgresSession) or not reader.end_copy():
@@ -59,7 +59,7 @@ def copied(
             with ROUTES[unit.route](source, session, snapshot) as way:
                 return _copy(
                     session,
-                    lambda part: _read(way, unit, part, names.landing(own, unit)),
+                    lambda part: _read(source, way, unit, part, names.landing(own, unit)),
                     own,
                     unit,
                     chunk,
@@ -71,9 +71,9 @@ def copied(
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
 
 
-def _read(way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:
+def _read(source: Connection, way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:
     found = attempted(way, unit, part, table)
-    rewriting.check(way.reader, [unit])
+    rewriting.check(source, way.reader, [unit])
     return found
 
 

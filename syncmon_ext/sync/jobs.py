@@ -119,7 +119,7 @@ def walk(
     fault_point("walk.begin")
     with preparing.reading(source, snapshot) as session:
         found = chunks.following(session, unit, low, high, sizes, roughly=roughly)
-        rewriting.check(session, [unit])
+        rewriting.check(source, session, [unit])
         return found
 
 

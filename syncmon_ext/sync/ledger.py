@@ -87,7 +87,7 @@ def ledger(dialect: str) -> Ledger:
             Column("target_table", Text, nullable=False),
             Column("staging", Text),  # None: chunks land in the target itself
             Column("upper_key", Text),  # JSON
-            Column("epoch", Text, nullable=False),  # what the order of a keyless unit hangs on
+            Column("epoch", Text, nullable=False),  # what its chunks have in common
             Column("swapped", Boolean, nullable=False),
             Column("rows_swapped", integer),
             Column("cursor_window", Text),  # JSON; of incremental

@@ -101,9 +101,12 @@ class Outcomes:
                 Level.WARNING,
                 f"{copy.plan.unit_id}: begun again from its first row, since "
                 + (
-                    "the snapshot that it was read in is gone"
-                    if copy.plan.consistency is Consistency.SNAPSHOT
-                    else "it has no key to resume by"
+                    mark.changed
+                    or (
+                        "the snapshot that it was read in is gone"
+                        if copy.plan.consistency is Consistency.SNAPSHOT
+                        else "it has no key to resume by"
+                    )
                 ),
                 copy.plan.unit_id,
             )

@@ -18,6 +18,7 @@ from syncmon_ext.sync import (
     checkpoint,
     chunks,
     fence,
+    makeup,
     names,
     ranges,
     rejects,
@@ -33,6 +34,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
+from syncmon_ext.sync.makeup import Makeup
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.results import UnitMark
@@ -44,6 +46,25 @@ COUNT_ROWS: Final = 500_000
 COUNT_BYTES: Final = 1 << 30
 
 
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the chunks of a unit have in common: the order of its rows, and what its table is made of."""
+
+    order: str
+    makeup: Makeup | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Epoch:
+        """The epoch that the target holds as ``text``; an older syncmon wrote the order alone."""
+        return msgspec.json.decode(text, type=cls) if text.startswith("{") else cls(order=text)
+
+    @property
+    def text(self) -> str:
+        """As the target holds it."""
+        if self.makeup is None:
+            return self.order
+        return msgspec.json.encode(self).decode()
+
+
 def prepare(
     source: Connection, target: Connection, own: Ownership, unit: UnitPlan, snapshot: str | None
 ) -> UnitMark:
@@ -53,14 +74,22 @@ def prepare(
         reading(source, snapshot) as origin,
         sessions.opened(target, own.application_name) as session,
     ):
-        begun = epoch(own, unit, snapshot)
+        begun = Epoch(
+            order=epoch(own, unit, snapshot),
+            makeup=makeup.of(origin, unit) if isinstance(origin, PostgresSession) else None,
+        )
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
-        restarted = row is not None and not row.swapped and row.epoch != begun
-        if restarted and row is not None and unit.chunk_method == "key":
-            # All its chunks were read in the snapshot that it began in: it has lost nothing.
-            done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
-            restarted = not (len(done) == 1 and done[0].low is None and done[0].high == row.upper)
+        restarted, changed = False, ""
+        if row is not None and not row.swapped and row.epoch != begun.text:
+            restarted, changed = _again(origin, Epoch.of(row.epoch), begun)
+            if restarted and unit.chunk_method == "key":
+                # All its chunks were read in the snapshot that it began in: it has lost nothing.
+                done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
+                if len(done) == 1 and done[0].low is None and done[0].high == row.upper:
+                    restarted, changed = False, ""
+            elif not restarted:
+                _go_on(session, own, unit, begun)
         if row is None or restarted:
             anew = False
             if unit.mode is Mode.INCREMENTAL:
@@ -73,17 +102,17 @@ def prepare(
             row = UnitRow(
                 staging=None if unit.direct else names.staging(own, unit),
                 upper=chunks.upper(origin, unit),
-                epoch=begun,
+                epoch=begun.text,
                 swapped=False,
                 rows_swapped=None,
                 window=unit.window,
             )
-            _begin(session, own, unit, row, anew=anew)
+            _begin(session, own, unit, row, anew=anew, changed=changed)
         unit = msgspec.structs.replace(unit, window=row.window)
         done = checkpoint.committed(session, own, unit.unit_id)
         total = row.rows_swapped if row.swapped else _total(origin, unit, row.upper)
         if not row.swapped:
-            rewriting.check(origin, [unit])
+            rewriting.check(source, origin, [unit])
         return UnitMark(
             unit_id=unit.unit_id,
             upper=row.upper,
@@ -93,6 +122,7 @@ def prepare(
             rows_swapped=row.rows_swapped,
             rows_total=total,
             restarted=restarted,
+            changed=changed,
             window=row.window,
             warnings=warnings,
             at_once=isinstance(origin, SqliteSession) and transfer.expected(origin, unit),
@@ -117,8 +147,30 @@ def epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
     return f"token {own.token}" if unit.chunk_method == "rowid" else ""
 
 
+def _again(origin: AnySession, before: Epoch, now: Epoch) -> tuple[bool, str]:
+    """Whether the unit begins again from its first row, and what was changed of its table, if that is why."""
+    if before.order != now.order:
+        return True, ""
+    if not isinstance(origin, PostgresSession) or before.makeup is None or now.makeup is None:
+        return False, ""  # an older syncmon began it
+    changed = makeup.difference(origin, before.makeup, now.makeup)
+    return bool(changed), changed
+
+
+def _go_on(session: AnySession, own: Ownership, unit: UnitPlan, now: Epoch) -> None:
+    with session.transaction():
+        session.run_change(unit_row.begun(session.dialect, own, unit.unit_id, now.text))
+        fence.check(session, own, [unit])
+
+
 def _begin(
-    session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow, *, anew: bool
+    session: AnySession,
+    own: Ownership,
+    unit: UnitPlan,
+    row: UnitRow,
+    *,
+    anew: bool,
+    changed: str,
 ) -> None:
     with session.transaction():
         if anew:
@@ -126,9 +178,12 @@ def _begin(
         if row.staging is not None:
             session.change(f"DROP TABLE IF EXISTS {relation(unit.target_schema, row.staging)}")
         elif checkpoint.committed(session, own, unit.unit_id):
+            reason = "the order they were read in is gone"
+            if changed:
+                reason = f"the source's table is another by now: {changed}"
             raise CopyFailed(
                 f"table {shown(unit.target_schema, unit.target_table)}: rows of this run are in the "
-                "target already, and the order they were read in is gone",
+                f"target already, and {reason}",
                 hint="remove them and start fresh, or copy without direct",
             )
         session.run_change(checkpoint.removed(session.dialect, own, [unit.unit_id]))

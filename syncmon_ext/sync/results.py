@@ -19,7 +19,8 @@ class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
     swapped: bool
     rows_swapped: int | None
     rows_total: int | None  # exact, where that is cheap to know
-    restarted: bool = False  # rows of an earlier attempt were dropped: their order is gone
+    restarted: bool = False  # rows of an earlier attempt were dropped
+    changed: str = ""  # what of the table, where that is the reason
     window: Window | None = None  # what the unit reads, where it is incremental
     warnings: list[str] = []  # what was found at the beginning
     at_once: bool = False  # the whole table is best moved as one chunk

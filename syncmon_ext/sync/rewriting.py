@@ -1,9 +1,13 @@
 """Whether a table of PostgreSQL, or those that a view reads, are still the ones that a snapshot shows.
 
-TRUNCATE, and each ALTER that rewrites a table, are not seen by older snapshots as what they are: to them the
-table is empty from then on. CLUSTER and VACUUM FULL give its rows other places. All of them give the table
-another file, and so tell themselves: the snapshot has the old one, the server's caches the present one.
-pg_dump locks its tables against them instead; for the hours of a copy that would hold up everybody who waits
+Rows are read in the snapshot, but of the tables and columns that bear the names today. TRUNCATE, and each
+ALTER that rewrites a table, are not seen by older snapshots as what they are: to them the table is empty from
+then on. CLUSTER and VACUUM FULL give its rows other places. All of them give the table another file, and so
+tell themselves: the snapshot has the old one, the server's caches the present one. What else may have changed
+leaves its mark on the rows of the catalog that the snapshot shows: the number of the transaction that put
+others in their place. Then a second session, which sees today's catalog, is asked.
+
+pg_dump locks its tables against all this; for the hours of a copy that would hold up everybody who waits
 behind such a command.
 """
 
@@ -12,46 +16,84 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import SnapshotLost
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync import makeup
+from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
-from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.databases.sessions import READER, AnySession
 
-# The tables with those that inherit from them, partitions too, and those that views read, as the snapshot
-# has them. A materialised view is read as a table: what it was made from does not matter.
-_REWRITTEN: Final = """
-WITH RECURSIVE parts (id, whose) AS (
-    SELECT c.oid, wanted.name
-    FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
-    JOIN pg_namespace n ON n.nspname = wanted.schema
-    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
-    UNION SELECT next.id, p.whose FROM parts p CROSS JOIN LATERAL (
-        SELECT inhrelid FROM pg_inherits WHERE inhparent = p.id
-        UNION ALL
-        SELECT d.refobjid FROM pg_class v JOIN pg_rewrite r ON r.ev_class = v.oid
-        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-             AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
-        WHERE v.oid = p.id AND v.relkind = 'v') AS next (id)
+TODAY: Final = f"{READER}/today"  # the session that sees what has been committed by now
+
+# A table that inherits from another leaves a mark on that one only where it is the first.
+_CHANGED: Final = f"""
+WITH RECURSIVE wanted (number, name, id, today) AS (
+    SELECT w.number - 1, w.name, {makeup.NAMED}, to_regclass(format('%%I.%%I', w.schema, w.name))
+    FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS w (schema, name, number)
+), parts (id, whose) AS ({makeup.PARTS}),
+since (age) AS MATERIALIZED (
+    SELECT age((txid_snapshot_xmin(txid_current_snapshot()) & 4294967295)::text::xid)
 )
-SELECT p.whose, c.relname FROM parts p JOIN pg_class c ON c.oid = p.id
-WHERE c.relkind IN ('r', 'm') AND c.relfilenode <> 0
-      AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
-   OR c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT') IS NULL  -- it is gone
-LIMIT 1
-"""
+SELECT number, part, what FROM (
+SELECT p.whose AS number, c.relname AS part, CASE
+    WHEN c.relkind IN ('r', 'm') AND c.relfilenode <> 0
+             AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
+         OR c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT') IS NULL  -- it is gone
+        THEN 'file'
+    WHEN c.relkind = 'r' AND c.relhassubclass OR age(c.xmax) <= s.age
+         OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND age(i.xmax) <= s.age)
+         OR c.relkind = 'v' AND EXISTS (
+             SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND age(r.xmax) <= s.age)
+         OR c.relkind = 'p' AND EXISTS (
+             SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class k ON k.oid = t.relid
+             WHERE t.relid NOT IN (SELECT id FROM parts))
+        THEN 'doubt'
+    END AS what
+FROM parts p JOIN pg_class c ON c.oid = p.id CROSS JOIN since s
+UNION ALL
+SELECT w.number, w.name, CASE
+    WHEN w.id IS DISTINCT FROM w.today THEN 'name'
+    WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = w.id AND age(a.xmax) <= s.age)
+        THEN 'doubt'
+    END
+FROM wanted w CROSS JOIN since s
+) AS found WHERE what IS NOT NULL ORDER BY what = 'doubt', what
+"""  # noqa: S608  # constants
 
 
-def check(session: AnySession, units: Sequence[UnitPlan]) -> None:
-    """Raise SnapshotLost where a table was emptied, rewritten or dropped since the snapshot was taken.
+def check(source: Connection, session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Raise SnapshotLost where a table was emptied, rewritten, dropped or renamed after the snapshot,
+    or its columns or partitions are others.
 
     To be asked in the transaction that has read the tables, which keeps them as they are from then on.
     """
     if not isinstance(session, PostgresSession):
         return
     names = [unit.source_schema for unit in units], [unit.source_table for unit in units]
-    for table, part in session.execute(_REWRITTEN, names):
-        what = table if part == table else f"{part}, which {table} reads,"
-        raise SnapshotLost(
-            f"{session.name}: {what} was emptied, rewritten or dropped while it was read",
-            hint="start the task again: it goes on with a new snapshot",
+    doubtful: set[int] = set()
+    for number, part, what in session.execute(_CHANGED, names):
+        table = units[number].source_table
+        if what == "doubt":
+            doubtful.add(number)
+            continue
+        whose = table if part == table else f"{part}, which {table} reads,"
+        done = (
+            "emptied, rewritten or dropped" if what == "file" else "renamed or replaced by another"
         )
+        raise _lost(f"{session.name}: {whose} was {done} while it was read")
+    for number in sorted(doubtful):
+        unit = units[number]
+        shown = makeup.of(session, unit)
+        with sessions.opened(source, TODAY) as today:
+            if not isinstance(today, PostgresSession):
+                raise TypeError("only PostgreSQL has snapshots")
+            found = makeup.difference(today, shown, makeup.of(today, unit))
+        if found:
+            raise _lost(
+                f"{session.name}: {unit.source_table} was changed while it was read: {found}"
+            )
+
+
+def _lost(message: str) -> SnapshotLost:
+    return SnapshotLost(message, hint="start the task again: it goes on with a new snapshot")

@@ -107,6 +107,11 @@ def placed(dialect: str, own: Ownership, unit_id: str, rows: int) -> Update:
     )
 
 
+def begun(dialect: str, own: Ownership, unit_id: str, epoch: str) -> Update:
+    """Writes another epoch into the row of a unit."""
+    return update(ledger(dialect).units).where(*_of(dialect, own, unit_id)).values(epoch=epoch)
+
+
 def removed(dialect: str, own: Ownership, unit_ids: Sequence[str]) -> Delete:
     """Removes the rows of units."""
     table, ids = ledger(dialect).units, listed(dialect, unit_id=unit_ids)
