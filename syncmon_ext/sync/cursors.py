@@ -18,6 +18,15 @@ INTEGERS: Final = ("smallint", "integer", "bigint")
 NUMBERS: Final = ("numeric", "real", "double precision")
 TIMES: Final = ("date", "timestamp without time zone", "timestamp with time zone")
 TEXTS: Final = ("text", "character varying")
+_LEAST: Final = {  # what no lag goes below
+    "smallint": "-32768",
+    "integer": "-2147483648",
+    "bigint": "-9223372036854775808",
+    "date": "date '4714-11-24 BC'",
+    "timestamp without time zone": "timestamp '4714-11-24 00:00:00 BC'",
+    "timestamp with time zone": "timestamptz '4714-11-24 00:00:00+00 BC'",
+}
+_LEAST_OF_SQLITE: Final = -(2**63)
 # SQLite keeps times as text; the precision and the offset stay as they are written.
 _TIME: Final = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)(?:(?P<between>[ T])(?P<minute>\d\d:\d\d)"
@@ -60,16 +69,24 @@ def endless(kind: str, column: str) -> str | None:
 def earlier_in_postgresql(
     session: PostgresSession, kind: str, value: str, lag_seconds: float
 ) -> str:
-    """``value`` less the lag, as PostgreSQL counts; of a number, a unit is a second."""
+    """``value`` less the lag, as PostgreSQL counts; of a number, a unit is a second. It ends at the
+    type's least value."""
     if not lag_seconds:
         return value
-    at = f"{session.literal(value)}::{kind}"
-    if kind in TIMES:
-        less = f"({at} - make_interval(secs => {float(lag_seconds)!r}))::{kind}"
+    at, least = f"{session.literal(value)}::{kind}", _LEAST.get(kind, "")
+    if kind == "date":
+        days = math.ceil(lag_seconds / 86_400)
+        less = f"{least} + greatest({at} - {least} - {days}, 0)"
+    elif kind in TIMES:
+        seconds = float(lag_seconds)
+        less = (
+            f"CASE WHEN extract(epoch FROM {at}) - extract(epoch FROM {least}) > {seconds!r} "
+            f"THEN {at} - make_interval(secs => {seconds!r}) ELSE {least} END"
+        )
     elif kind in INTEGERS:
-        less = f"({at}::numeric - {math.ceil(lag_seconds)})"
+        less = f"greatest({at}::numeric - {math.ceil(lag_seconds)}, {least})"
     else:
-        less = f"({at}::{kind} - {float(lag_seconds)!r}::{kind})"
+        less = f"{at} - {float(lag_seconds)!r}::{kind}"
     return str(session.execute(f"SELECT ({less})::text")[0][0])
 
 
@@ -81,7 +98,7 @@ def earlier_in_sqlite(column: str, value: Any, lag_seconds: float) -> Any:
     if not lag_seconds:
         return value
     if isinstance(value, int):
-        return value - math.ceil(lag_seconds)
+        return max(value - math.ceil(lag_seconds), _LEAST_OF_SQLITE)
     if isinstance(value, float):
         return value - lag_seconds
     found = _TIME.fullmatch(value) if isinstance(value, str) else None

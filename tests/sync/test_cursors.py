@@ -17,6 +17,7 @@ from tests.sync.databases import Maker
     [
         (100, 1.5, 98),
         (100.5, 1.5, 99.0),
+        (5 - 2**63, 60, -(2**63)),
         ("2024-03-01", 60, "2024-02-29"),
         ("2024-03-01 00:00", 60, "2024-02-29 23:59"),
         ("2024-03-01T00:00:00Z", 1, "2024-02-29T23:59:59Z"),
@@ -71,3 +72,26 @@ def test_late_row_within_the_lag_is_read(
     Copy(source, target, owner(run="two"), **spec, lag_seconds=lag).run()
     assert (10,) in target.query("SELECT id FROM t")
     assert len(target.query("SELECT id FROM t")) == len(values) - endless + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "greater"),
+    [
+        ("smallint", "-32768", "5"),
+        ("integer", "-2147483648", "5"),
+        ("bigint", "-9223372036854775808", "5"),
+        ("date", "4714-11-24 BC", "2024-01-01"),
+        ("date", "4714-11-24 BC", "5874897-12-31"),
+        ("timestamp", "4714-11-24 BC", "294276-12-31"),
+        ("timestamptz", "4714-11-24 00:00:00+00 BC", "294276-12-31 00:00+00"),
+    ],
+)
+def test_lag_ends_at_the_least_value(database: Maker, kind: str, least: str, greater: str) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(f"CREATE TABLE t (id int PRIMARY KEY, c {kind})")
+    spec: dict[str, Any] = {"mode": "incremental", "tables": [{"name": "t", "cursor": "c"}]}
+    for number, value in enumerate([least, least, greater, greater]):
+        source.insert("t", [(number, value)])
+        Copy(source, target, owner(run=f"run{number}"), **spec, lag_seconds=90_000).run()
+        same = "SELECT id, c::text FROM t ORDER BY id"
+        assert target.query(same) == source.query(same)
