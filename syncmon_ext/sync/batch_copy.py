@@ -32,6 +32,7 @@ from syncmon_ext.sync import (
     swap_sqlite,
     throttle,
     unit_row,
+    watermark,
 )
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -290,7 +291,7 @@ def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
 
 
 def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> None:
-    """The checkpoints of the units, and that they are in place."""
+    """The checkpoints of the units, that they are in place, and that their targets' old rows are gone."""
     session, own = batch.target, batch.own
     ids = [unit.unit_id for unit in units]
     landed = [batch.landed[unit_id] for unit_id in ids]
@@ -305,6 +306,7 @@ def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> N
         for unit in units
     ]
     session.run_change(rejects.of_units_removed(session.dialect, own, ids))
+    watermark.forget_replaced(session, units)
     session.run_change(unit_row.added(session.dialect, own, list(zip(units, rows, strict=True))))
     session.run_change(
         checkpoint.whole(

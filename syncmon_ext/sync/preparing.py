@@ -174,7 +174,7 @@ def _begin(
 ) -> None:
     with session.transaction():
         if anew:
-            session.run_change(watermark.forgotten(session.dialect, unit))
+            session.run_change(watermark.forgotten(session.dialect, [unit]))
         if row.staging is not None:
             session.change(f"DROP TABLE IF EXISTS {relation(unit.target_schema, row.staging)}")
         elif checkpoint.committed(session, own, unit.unit_id):

@@ -75,6 +75,7 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             with _read_already():
                 warnings = _put(session, own, waiting, rows)
             fault_point("swap.placed")
+            watermark.forget_replaced(session, waiting)
             for unit in waiting:
                 done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id])
                 session.run_change(done)
@@ -142,7 +143,7 @@ def _refuse_lost(session: AnySession, units: Sequence[UnitPlan]) -> None:
                 "after the run had begun, which read the new rows only",
                 hint="start the task fresh: all rows are read again",
             )
-        session.run_change(watermark.forgotten(session.dialect, unit))  # it read all of its own
+        session.run_change(watermark.forgotten(session.dialect, [unit]))  # it read all of its own
 
 
 def _put(

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Delete, delete, select
+from sqlalchemy import Delete, delete, select, tuple_
 
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.task import Mode
 from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync import checkpoint
@@ -116,13 +117,24 @@ def lost(session: Session, units: Sequence[UnitPlan]) -> dict[str, str]:
     return found
 
 
-def forgotten(dialect: str, unit: UnitPlan) -> Delete:
-    """Removes what is known of the unit's target: others' rows, too, went with its own."""
+def forgotten(dialect: str, units: Sequence[UnitPlan]) -> Delete:
+    """Removes what is known of the units' targets: others' rows, too, went with their own."""
     table = ledger(dialect).watermarks
-    return delete(table).where(
-        table.c.target_schema == (unit.target_schema or ""),
-        table.c.target_table == unit.target_table,
+    gone = listed(
+        dialect,
+        schema=[unit.target_schema or "" for unit in units],
+        name=[unit.target_table for unit in units],
     )
+    return delete(table).where(
+        tuple_(table.c.target_schema, table.c.target_table).in_(select(gone.c.schema, gone.c.name))
+    )
+
+
+def forget_replaced(session: Session, units: Sequence[UnitPlan]) -> None:
+    """Remove what is known of targets whose rows are replaced, in the transaction that replaces them."""
+    replaced = [unit for unit in units if unit.mode is Mode.REPLACE]
+    if replaced:
+        session.run_change(forgotten(session.dialect, replaced))
 
 
 def _target(unit: UnitPlan) -> tuple[str, str]:

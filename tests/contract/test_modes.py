@@ -254,6 +254,45 @@ def test_emptied_target_is_filled_again(pair: Pair, emptying: list[str]) -> None
     assert not {watermark.EMPTIED, watermark.MADE_ANEW}.intersection(copy.units[0].warnings)
 
 
+@pytest.mark.parametrize("way", ["renamed", "moved", "batch"])
+def test_target_that_was_replaced_is_filled_again(pair: Pair, way: str) -> None:
+    source, target = pair
+    make_events(source, [(n, "v", at(n)) for n in range(6)])
+    source.run("CREATE TABLE other (id INTEGER NOT NULL PRIMARY KEY, at INTEGER)")
+    source.insert("other", [(1, 1)])
+    run(source, target, mode="incremental", tables=[EVENTS, {"name": "other", "cursor": "at"}])
+    if way == "moved" and target.dialect == "postgresql":
+        target.run("CREATE VIEW seen AS SELECT v FROM events")
+    some: dict[str, Any] = {"mode": "replace", "tables": [{**EVENTS, "where": {"id": {"<": 2}}}]}
+    del some["tables"][0]["cursor"]
+    if way == "batch":
+        copy = Copy(source, target, owner(run=f"run{next(_runs)}"), verify="count", **some)
+        with copy.claimed():
+            args = (copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot)
+            assert len(jobs.batch(*args).placed) == 1
+        jobs.forget(copy.target, copy.own, copy.units)
+    else:
+        run(source, target, **some)
+    assert len(content(target)) == 2
+    known = "_syncmon_watermarks" if target.dialect == "sqlite" else "_syncmon.watermarks"
+    assert target.query(f"SELECT target_table FROM {known}") == [("other",)]
+    source.insert("events", [(9, "new", at(9))])
+    run(source, target, mode="incremental")
+    assert content(target) == content(source)
+
+
+def test_stopped_replace_leaves_the_watermark(pair: Pair) -> None:
+    source, target = pair
+    make_events(source, [(n, "v", at(n)) for n in range(6)])
+    run(source, target, mode="incremental")
+    copy = Copy(source, target, owner(run="stopped"), mode="replace", tables=["events"])
+    with copy.claimed():
+        copy.copy_all(copy.units[0], 3)
+        jobs.discard(copy.target, copy.own, copy.units)
+    last = Copy(source, target, owner(run="after"), mode="incremental", tables=[EVENTS])
+    assert last.run() == {"events": 1}
+
+
 def test_target_that_was_made_anew_with_rows_is_filled_again(database: Maker) -> None:
     source, target = database("sqlite"), database("postgresql")
     make_events(source, [(n, "v", at(n)) for n in range(6)])
