@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import cursors, filters, ranges, watermark
+from syncmon_ext.sync import cursor_kinds, cursors, filters, ranges, watermark
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.keys import packed, unpacked
 from syncmon_ext.sync.quoting import ident, relation
+from syncmon_ext.sync.storage_checks import described, in_the_row
 
 
 def opened(
@@ -26,7 +25,8 @@ def opened(
     mark = None if anew else watermark.stored(target, unit)
     if isinstance(source, PostgresSession):
         return _in_postgresql(source, unit, mark)
-    return _in_sqlite(source, unit, mark)
+    with source.reading():
+        return _in_sqlite(source, unit, mark)
 
 
 def _in_postgresql(
@@ -57,29 +57,70 @@ def _in_postgresql(
 def _in_sqlite(
     session: SqliteSession, unit: UnitPlan, mark: KeyValue | None
 ) -> tuple[Window, list[str]]:
-    column, table = ident(unit.cursor or ""), ident(unit.source_table)
+    # With the table before it, SQLite never takes the name of a column that is gone for a text.
+    column, table = f"t.{ident(unit.cursor or '')}", f"{ident(unit.source_table)} AS t"
     bind = ranges.Binder()
     filtered = filters.predicate(unit.where, bind)
-    where = f" WHERE {' AND '.join(filtered)}" if filtered else ""
-    ask = f"SELECT max({column}) FROM {table}{where}"
-    values: list[Any] = list(bind.values)
+    rows = table + (f" WHERE {' AND '.join(filtered)}" if filtered else "")
+    values = list(bind.values)
+    found = cursor_kinds.usual(session, rows, values, column, unit.cursor_type)
+    warnings = _left_out(session, unit, column, found)
+    if (kind := found.kind) is None:
+        return Window(low=mark, high=mark), warnings
+    at = None if mark is None else unpacked(mark)[0]
+    if mark is not None and not kind.holds(at):
+        warnings.append(
+            f"the watermark was {described(at)}, and the cursor {unit.cursor} has {kind.shown}: all rows "
+            "are read again, not only the new ones"
+        )
+        mark = None
+    wanted = [*filtered, kind.within(column, bind)]
     low = None
     if mark is not None:
-        at = unpacked(mark)[0]
-        ask = (
-            f"SELECT max(v) FROM (SELECT max({column}) AS v FROM {table}{where} UNION ALL SELECT ?)"
-        )
-        values.append(at)
-        earlier = cursors.earlier_in_sqlite(unit.cursor or "", at, unit.lag_seconds)
-        low = None if earlier is None else packed([earlier])
-    high = session.execute(ask, values)[0][0]
+        wanted.append(f"{column} > {bind(at)}")  # in the column's own collation
+        low = cursors.earlier_in_sqlite(unit.cursor or "", at, unit.lag_seconds)
+    if low is None and found.below:
+        low = kind.low
+    last = f"SELECT max({column}) FROM {table} WHERE {' AND '.join(wanted)}"
+    high = session.execute(last, bind.values)[0][0]
+    return Window(
+        low=None if low is None else packed([low]), high=mark if high is None else packed([high])
+    ), warnings
+
+
+def _left_out(
+    session: SqliteSession, unit: UnitPlan, column: str, found: cursor_kinds.Usual
+) -> list[str]:
+    """What a person should know of the rows that have no value that grows with the others'."""
+    bind = ranges.Binder()
+    filtered = filters.predicate(unit.where, bind)
+    table = f"{ident(unit.source_table)} AS t"
     where = " AND ".join([*filtered, f"{column} IS NULL"])
     count = session.execute(f"SELECT count(*) FROM {table} WHERE {where}", bind.values)[0][0]
-    return Window(low=low, high=None if high is None else packed([high])), _warnings(unit, count)
+    warnings = _warnings(unit, count + found.others.get(cursor_kinds.ENDLESS, 0))
+    other = sum(count for name, count in found.others.items() if name != cursor_kinds.ENDLESS)
+    if not other or (kind := found.kind) is None:
+        return warnings
+    where = " AND ".join([*filtered, kind.without(column, bind)])
+    key = [f"t.{ident(name)}" for name in unit.key]
+    with session.raw_texts(lambda text: text.decode(errors="replace")):
+        value, *of_key = session.execute(
+            f"SELECT {', '.join([column, *key])} FROM {table} WHERE {where} LIMIT 1", bind.values
+        )[0]
+    have = "1 row has" if other == 1 else f"{other:,} rows have"
+    return [
+        *warnings,
+        f"the cursor {unit.cursor} has {kind.shown}, but {have} something else there and cannot be "
+        f"copied, such as {described(value)}{in_the_row(unit.key, of_key)}; correct such values, or use "
+        "another cursor",
+    ]
 
 
 def _warnings(unit: UnitPlan, count: int) -> list[str]:
     if not count:
         return []
     rows = "1 row has" if count == 1 else f"{count:,} rows have"
-    return [f"{rows} no value in the cursor {unit.cursor} (NULL or endless) and cannot be copied"]
+    return [
+        f"{rows} no value in the cursor {unit.cursor} (NULL or endless) and cannot be copied; give "
+        f"{'it' if count == 1 else 'each'} one, or use another cursor"
+    ]
