@@ -92,11 +92,21 @@ SELECT con.conrelid::bigint, con.conname, pg_get_constraintdef(con.oid),
 FROM pg_constraint con WHERE con.contype = 'c' AND con.conrelid = ANY(%s::oid[])
 ORDER BY con.conrelid, con.conname
 """  # noqa: S608  # parts of our own
+# A DELETE reaches the partitions, and keys of others that point to those. A partition has its parents' keys,
+# too, as its own: what they were made from is then another table's.
 _INBOUND: Final = """
-SELECT con.confrelid::bigint, n.nspname, c.relname, con.confdeltype
-FROM pg_constraint con JOIN pg_class c ON c.oid = con.conrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE con.contype = 'f' AND con.confrelid = ANY(%s::oid[]) AND con.conparentid = 0
+WITH RECURSIVE whole (t, part) AS (
+    SELECT t, t FROM unnest(%s::oid[]) AS wanted (t)
+    UNION SELECT w.t, h.inhrelid FROM whole w JOIN pg_inherits h ON h.inhparent = w.part
+    JOIN pg_class p ON p.oid = h.inhrelid AND p.relispartition
+)
+SELECT DISTINCT w.t::bigint, n.nspname, c.relname, con.confdeltype
+FROM whole w JOIN pg_constraint con ON con.confrelid = w.part AND con.contype = 'f'
+JOIN pg_class c ON c.oid = con.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT EXISTS (SELECT FROM pg_constraint up JOIN whole o ON o.part = up.confrelid
+                  WHERE up.oid = con.conparentid AND o.t = w.t)
+  AND (con.conrelid = w.t OR NOT EXISTS (SELECT FROM whole o WHERE o.t = w.t AND o.part = con.conrelid))
+ORDER BY 1, 2, 3
 """
 # Whatever a new table of the same name would not have. Indexes, checks and defaults are made anew.
 _DEPENDENTS: Final = """
