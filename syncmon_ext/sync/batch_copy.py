@@ -258,8 +258,10 @@ def _placed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
     if not renamed:
         return list(units)
     session = batch.target
-    shapes = reflect_all(session, [(unit.target_schema, unit.target_table) for unit in renamed])
     placed = [unit for unit in units if unit.swap == "create"]
+    if isinstance(session, PostgresSession):
+        renamed = _locked(batch, session, renamed)
+    shapes = reflect_all(session, [(unit.target_schema, unit.target_table) for unit in renamed])
     for unit in renamed:
         shape = shapes[unit.target_schema, unit.target_table]
         try:
@@ -269,11 +271,41 @@ def _placed(batch: _Batch, units: Sequence[UnitPlan]) -> list[UnitPlan]:
         except SyncmonError:
             if not session.in_transaction:
                 raise
-            batch.alone.append(unit.unit_id)
-            session.change(
-                f"DROP TABLE {relation(unit.target_schema, names.staging(batch.own, unit))}"
-            )
+            _leave(batch, unit)
     return placed
+
+
+def _locked(batch: _Batch, session: PostgresSession, units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """The units whose targets are locked now, before they are looked at. None is waited for: who waits for a
+    lock while it holds others may wait for ever."""
+    if _lock(session, units):
+        return list(units)
+    locked = []
+    for unit in units:
+        if _lock(session, [unit]):
+            locked.append(unit)
+        else:
+            _leave(batch, unit)
+    return locked
+
+
+def _lock(session: PostgresSession, units: Sequence[UnitPlan]) -> bool:
+    try:
+        with session.savepoint():
+            swap_postgresql.lock_alone(session, units, wait=False)
+    except SyncmonError:
+        if not session.in_transaction:
+            raise
+        return False
+    return True
+
+
+def _leave(batch: _Batch, unit: UnitPlan) -> None:
+    """Leave the unit to the longer way, and nothing of it here."""
+    batch.alone.append(unit.unit_id)
+    batch.target.change(
+        f"DROP TABLE {relation(unit.target_schema, names.staging(batch.own, unit))}"
+    )
 
 
 def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
@@ -285,8 +317,6 @@ def _rename(batch: _Batch, unit: UnitPlan, shape: TableShape | None) -> None:
         return
     if shape is None or shape.dependents:
         raise CopyFailed("something hangs on the table by now, or it is gone")
-    # Who waits for a lock while it holds others may wait for ever.
-    swap_postgresql.lock_alone(session, unit, wait=False)
     swap_postgresql.rename(session, batch.own, unit)
 
 

@@ -34,6 +34,7 @@ from syncmon_ext.sync import (
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, relation, shown
@@ -150,14 +151,15 @@ def _put(
     session: AnySession, own: Ownership, units: Sequence[UnitPlan], rows: dict[str, int]
 ) -> dict[str, list[str]]:
     """Old rows go from the tables that point to others first; new ones come the other way."""
-    moved = [unit for unit in units if _is_moved(session, own, unit)]
+    if isinstance(session, PostgresSession):
+        moved = swap_postgresql.locked(session, own, units)
+    else:
+        moved = [unit for unit in units if _is_moved(session, own, unit)]
     pointing = dangling.pointing_there(session, units)
     taken_off: list[tuple[str, str, str]] = []
     if isinstance(session, PostgresSession) and len(moved) > 1:
         taken_off = swap_postgresql.take_off_circle(session, moved)
     for unit in reversed(moved):
-        if isinstance(session, PostgresSession):
-            swap_postgresql.lock(session, unit)
         if unit.mode is Mode.REPLACE:
             _empty(session, unit)
     warnings: dict[str, list[str]] = {}
@@ -198,10 +200,8 @@ def _empty(session: AnySession, unit: UnitPlan) -> None:
         )
 
 
-def _is_moved(session: AnySession, own: Ownership, unit: UnitPlan) -> bool:
+def _is_moved(session: SqliteSession, own: Ownership, unit: UnitPlan) -> bool:
     if unit.swap == "rename":
-        if isinstance(session, PostgresSession):
-            return swap_postgresql.loses(session, own, unit)
         return swap_sqlite.loses(session, own, unit)
     return unit.swap in ("move", "merge")
 

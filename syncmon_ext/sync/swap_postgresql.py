@@ -8,11 +8,11 @@ from typing import Final
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import foreign_keys, names, numbering, staging
+from syncmon_ext.sync import cascades, foreign_keys, names, numbering, staging
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident, relation
-from syncmon_ext.sync.reflect.tables import reflect
+from syncmon_ext.sync.reflect.tables import reflect_all
 
 LOCK_SECONDS: Final = 10  # everyone queues behind a swap that waits: it gives up and comes again
 # The keys of some four million rows are sorted in this; in the server's default of 64 MB they go to disk.
@@ -33,16 +33,45 @@ def set_memory(session: PostgresSession) -> None:
     )
 
 
-def lock(session: PostgresSession, unit: UnitPlan) -> None:
-    """Keep other writers out; readers go on."""
-    table = relation(unit.target_schema, unit.target_table)
-    session.change(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+def lock_alone(session: PostgresSession, units: Sequence[UnitPlan], *, wait: bool = True) -> None:
+    """Keep everybody out; without ``wait`` it fails at once where somebody is at one of the tables."""
+    _lock(session, units, "ACCESS EXCLUSIVE MODE" if wait else "ACCESS EXCLUSIVE MODE NOWAIT")
 
 
-def lock_alone(session: PostgresSession, unit: UnitPlan, *, wait: bool = True) -> None:
-    """Keep everybody out; without ``wait`` it fails at once where somebody is at the table."""
-    table = relation(unit.target_schema, unit.target_table)
-    session.change(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE{'' if wait else ' NOWAIT'}")
+def _lock(session: PostgresSession, units: Sequence[UnitPlan], mode: str) -> None:
+    if units:
+        tables = ", ".join(relation(unit.target_schema, unit.target_table) for unit in units)
+        session.change(f"LOCK TABLE {tables} IN {mode}")
+
+
+def locked(session: PostgresSession, own: Ownership, units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """Lock the targets, then look at them: gives the units whose rows are to be moved.
+
+    Of what others commit while a lock is waited for nothing is lost. Readers go on where rows are moved.
+    """
+    renamed = [unit for unit in units if unit.swap == "rename"]
+    while renamed:
+        session.change("SAVEPOINT syncmon_locks")
+        lock_alone(session, renamed)
+        kept = _keeping(session, own, renamed)
+        if len(kept) < len(
+            renamed
+        ):  # a move needs a weaker lock, which is not waited for under this one
+            session.change("ROLLBACK TO SAVEPOINT syncmon_locks")
+        session.change("RELEASE SAVEPOINT syncmon_locks")
+        if len(kept) == len(renamed):
+            break
+        renamed = kept
+    moved = [
+        unit
+        for unit in units
+        if unit.swap in ("move", "merge") or (unit.swap == "rename" and unit not in renamed)
+    ]
+    # Keys are taken off alone with a table; a lock that is made stronger would wait for who waits for it.
+    circle = len(moved) > 1 and bool(_circle(session, moved))
+    _lock(session, moved, "ACCESS EXCLUSIVE MODE" if circle else "SHARE ROW EXCLUSIVE MODE")
+    cascades.refuse(session, moved)
+    return moved
 
 
 # What the landing table took over from the target when it was made.
@@ -53,25 +82,35 @@ SELECT ARRAY(SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || 
              WHERE a.attrelid = t.id AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1),
        ARRAY(SELECT c.conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c
              WHERE c.conrelid = t.id AND c.contype = 'c' ORDER BY 1)
-FROM (SELECT %s::regclass AS id) AS t
+FROM (SELECT name::regclass AS id, place FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, place)) AS t
+ORDER BY t.place
 """
 
 
-def loses(session: PostgresSession, own: Ownership, unit: UnitPlan) -> bool:
-    """True where a rename would lose something by now: what hangs on the target, or was added to it."""
-    shape = reflect(session, unit.target_schema, unit.target_table)
-    if shape is None:
-        raise CopyFailed(f"target table {unit.target_table} is gone", hint="start the task fresh")
-    stage = names.staging(own, unit)
-    target, landed = (
-        session.execute(_DEFINED, (relation(unit.target_schema, table),))
-        for table in (unit.target_table, stage)
+def _keeping(session: PostgresSession, own: Ownership, units: Sequence[UnitPlan]) -> list[UnitPlan]:
+    """The units whose rename loses nothing: neither what hangs on the target, nor what was added to it."""
+    shapes = reflect_all(session, [(unit.target_schema, unit.target_table) for unit in units])
+    targets, landed = (
+        session.execute(_DEFINED, ([relation(unit.target_schema, table) for unit, table in named],))
+        for named in (
+            [(unit, unit.target_table) for unit in units],
+            [(unit, names.staging(own, unit)) for unit in units],
+        )
     )
-    return bool(shape.dependents) or target != landed
+    kept = []
+    for unit, target, stage in zip(units, targets, landed, strict=True):
+        shape = shapes[unit.target_schema, unit.target_table]
+        if shape is None:
+            raise CopyFailed(
+                f"target {unit.target_table} is no table any more", hint="start the task fresh"
+            )
+        if not shape.dependents and target == stage:
+            kept.append(unit)
+    return kept
 
 
 def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
-    """Put the staging table in the place of the target, which may not exist."""
+    """Put the staging table in the place of the target, which is locked or does not exist."""
     stage = names.staging(own, unit)
     source = relation(unit.target_schema, stage)
     if unit.swap == "create":
@@ -84,7 +123,6 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
         numbering.named_after(session, unit)
         return
     target = relation(unit.target_schema, unit.target_table)
-    lock_alone(session, unit)
     staging.build_indexes(session, own, unit)  # those that were added since
     listed = staging.postgresql_indexes(session, unit.target_schema, unit.target_table)
     session.change(f"DROP TABLE {target}")
@@ -102,6 +140,13 @@ def take_off_circle(
     In no order could they be emptied and filled one after the other. Gives table, name and definition of
     each; none where there is no circle.
     """
+    found = _circle(session, units)
+    for table, name, _ in found:
+        session.change(f"ALTER TABLE {table} DROP CONSTRAINT {ident(name)}")
+    return found
+
+
+def _circle(session: PostgresSession, units: Sequence[UnitPlan]) -> list[tuple[str, str, str]]:
     names = [relation(unit.target_schema, unit.target_table) for unit in units]
     found = session.execute(
         "SELECT a.name, b.name, con.conname, pg_get_constraintdef(con.oid) FROM pg_constraint con "
@@ -116,8 +161,6 @@ def take_off_circle(
     try:
         TopologicalSorter(graph).prepare()
     except CycleError:
-        for table, _, name, _ in found:
-            session.change(f"ALTER TABLE {table} DROP CONSTRAINT {ident(name)}")
         return [(table, name, definition) for table, _, name, definition in found]
     return []
 

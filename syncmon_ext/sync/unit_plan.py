@@ -11,6 +11,7 @@ import msgspec
 from syncmon_ext.model.plan import CheckPlan, ColumnPlan, ForeignKeyPlan, IndexPlan, UnitPlan
 from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import (
+    cascades,
     columns,
     cursors,
     filters,
@@ -257,17 +258,12 @@ def _swap(
         return "merge", "rows are inserted or updated by key in one transaction"
     if spec.mode is Mode.APPEND:
         return "move", "rows are added to the table in one transaction"
-    harmed = [
-        f"{i.table} ({i.on_delete})"
-        for i in shape.inbound
-        if (i.schema, i.table) != (shape.schema, shape.name)
-        and i.on_delete in ("CASCADE", "SET NULL", "SET DEFAULT")
-    ]
-    if place.dialect == "postgresql" and harmed:
-        errors.append(
-            f"replacing {shape.name} would change rows of {', '.join(harmed)} through its foreign key; "
-            "use mode = append, or take the rule off"
+    if place.dialect == "postgresql":
+        harms = (
+            cascades.error(shape.schema, shape.name, shape.inbound),
+            cascades.heirs_error(shape.schema, shape.name, shape.heirs),
         )
+        errors += [harm for harm in harms if harm is not None]
     partial = {column.name for column in shape.columns if column.generated is None} - {
         column.name for column in plans
     }

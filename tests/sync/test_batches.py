@@ -161,6 +161,18 @@ def test_table_that_somebody_holds_does_not_hold_the_others(
     assert tables(target) == set()
 
 
+def test_target_that_somebody_reads_does_not_hold_the_others(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    fill(source)
+    fill(target, dict.fromkeys(ROWS, 7))
+    copy = copy_of(source, target)
+    with copy.claimed(), psycopg.connect(target.connection.url) as somebody:
+        somebody.execute("SELECT * FROM b")
+        result = batch(copy)
+        assert (placed(result), result.alone) == ({"a": 3, "c": 40}, ["b"])
+        assert tables(target) == set(ROWS)
+
+
 @pytest.mark.parametrize("target_dialect", DIALECTS)
 def test_batch_ends_in_time(
     database: Maker, target_dialect: str, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.sync.databases import sessions
 from tests.sync.copying import Copy, errors
 from tests.sync.databases import Database, Maker
 
@@ -46,3 +48,52 @@ def test_cascade_within_a_partitioned_table_is_its_own(database: Maker) -> None:
     )
     Copy(source, target, tables=["p"]).run()
     assert target.query("SELECT id, v FROM p ORDER BY id") == [(1, "new"), (2, "new")]
+
+
+@pytest.mark.parametrize("swap", ["rename", "move"])
+def test_cascade_made_after_the_plan_is_refused(database: Maker, swap: str) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    new_rows(source, "t")
+    target.run("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'old')")
+    if swap == "move":
+        target.run("GRANT SELECT ON t TO PUBLIC")
+    copy = Copy(source, target, tables=["t"])
+    (unit,) = copy.units
+    assert unit.swap == swap
+    with copy.claimed():
+        copy.copy_all(unit, 10)
+        target.run(
+            "CREATE TABLE child (t int REFERENCES t ON DELETE CASCADE)",
+            "INSERT INTO child VALUES (1)",
+        )
+        with pytest.raises(CopyFailed, match=r"changed since .* change rows of child \(CASCADE\)"):
+            copy.swap(unit)
+        assert target.query("SELECT t FROM child") == [(1,)]
+        target.run("ALTER TABLE child DROP CONSTRAINT child_t_fkey")
+        copy.swap(unit)
+    sessions.close_all()
+    assert target.query("SELECT t FROM child") == [(1,)]
+    assert target.query("SELECT id, v FROM t ORDER BY id") == [(1, "new"), (2, "new")]
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_table_that_others_inherit_from_is_not_replaced(database: Maker, meanwhile: bool) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    new_rows(source, "t")
+    target.run("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'old')")
+    heir = ("CREATE TABLE heir (extra int) INHERITS (t)", "INSERT INTO heir VALUES (5, 'heir', 42)")
+    why = "delete the rows of public.heir that are read as its own"
+    if not meanwhile:
+        target.run(*heir)
+        (error,) = errors(Copy(source, target, tables=["t"]))
+        assert why in error
+        Copy(source, target, tables=["t"], mode="merge").run()
+    else:
+        copy = Copy(source, target, tables=["t"])
+        with copy.claimed():
+            copy.copy_all(copy.units[0], 10)
+            target.run(*heir)
+            with pytest.raises(CopyFailed, match=why):
+                copy.swap(copy.units[0])
+        sessions.close_all()
+    assert target.query("SELECT * FROM heir") == [(5, "heir", 42)]

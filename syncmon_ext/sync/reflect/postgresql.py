@@ -26,7 +26,8 @@ _TABLES: Final = """
 SELECT n.nspname, c.relname, c.oid::bigint, c.relkind, c.reltuples::float8,
        CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) ELSE 0 END,
        c.relpages, current_setting('block_size')::int,
-       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)
+       ARRAY(SELECT h.inhrelid::regclass::text FROM pg_inherits h
+             WHERE c.relkind = 'r' AND h.inhparent = c.oid ORDER BY 1)
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
@@ -200,27 +201,27 @@ def _batch(
         return {}
     widths = {(row[0], row[1]): row[2] for row in session.execute(_WIDTHS, wanted)}
     oids = [row[2] for row in tables]
-    columns, indexes, checks, foreign_keys, inbound, dependents, triggers = (
+    columns, indexes, checks, foreign_keys, dependents, triggers = (
         _by_table(session, statement, oids)
         for statement in (
             _COLUMNS,
             postgresql_indexes.STATEMENT,
             _CHECKS,
             _FOREIGN_KEYS,
-            _INBOUND,
             _DEPENDENTS,
             _TRIGGERS,
         )
     )
+    pointing = inbound(session, oids)
     shapes = {}
-    for schema, table, oid, kind, tuples, size, pages, block, parent in tables:
+    for schema, table, oid, kind, tuples, size, pages, block, heirs in tables:
         keys, made = postgresql_indexes.indexed(indexes[oid])
-        if parent:  # what holds in it need not hold in the tables that inherit
+        if heirs:  # what holds in it need not hold in the tables that inherit
             keys = [msgspec.structs.replace(key, usable=False) for key in keys]
         shapes[schema, table] = TableShape(
             schema=schema,
             name=table,
-            kind=PARENT if parent else _KINDS[kind],
+            kind=PARENT if heirs else _KINDS[kind],
             columns=[_column(*row) for row in columns[oid]],
             keys=keys,
             indexes=made,
@@ -236,19 +237,25 @@ def _batch(
                 for name, definition, reads, needs, proved, since in checks[oid]
             ],
             foreign_keys=[_foreign_key(*row) for row in foreign_keys[oid]],
-            inbound=[
-                InboundShape(schema=other_schema, table=other, on_delete=_RULES[rule])
-                for other_schema, other, rule in inbound[oid]
-            ],
+            inbound=pointing[oid],
+            heirs=heirs,
             rows=_partitions_rows(session, oid)
             if kind == "p"
-            else _estimated_rows("" if parent else kind, tuples, size, pages, block),
+            else _estimated_rows("" if heirs else kind, tuples, size, pages, block),
             rows_is_estimate=True,
             width_bytes=widths.get((schema, table)),
             dependents=[row[0] for row in dependents[oid]],
             triggers=[row[0] for row in triggers[oid]],
         )
     return shapes
+
+
+def inbound(session: PostgresSession, oids: Sequence[int]) -> defaultdict[int, list[InboundShape]]:
+    """The foreign keys that point to tables or to their partitions, by the tables' numbers."""
+    found: defaultdict[int, list[InboundShape]] = defaultdict(list)
+    for oid, schema, table, rule in session.execute(_INBOUND, (oids,)):
+        found[oid].append(InboundShape(schema=schema, table=table, on_delete=_RULES[rule]))
+    return found
 
 
 def _by_table(

@@ -108,6 +108,7 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[CheckShape] = []
     foreign_keys: list[ForeignKeyShape] = []
     inbound: list[InboundShape] = []
+    heirs: list[str] = []  # PostgreSQL: tables that inherit from it, as SQL; partitions are none
     rowid: str | None = None  # SQLite: the name that reaches the rowid
     strict: bool = False  # SQLite: STRICT
     sql: str | None = None  # SQLite: the CREATE statement
