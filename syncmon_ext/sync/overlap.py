@@ -1,4 +1,4 @@
-"""Targets of a task that hold rows which it reads, within one database."""
+"""Targets of a task that hold rows which it reads, within one database, or writes as another table."""
 # ruff: noqa: S608  # names are quoted by sync.quoting
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.task import Mode
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -50,6 +51,27 @@ def _found_in_postgresql(session: PostgresSession, units: Sequence[UnitPlan]) ->
         (sources, targets),
     )
     return {units[w - 1].unit_id: units[r - 1].source_table for w, r in rows}
+
+
+def shared(session: AnySession, units: Sequence[UnitPlan]) -> dict[str, str]:
+    """By the id of a unit that replaces rows of another unit's target: the name of that target.
+
+    Only PostgreSQL has tables whose rows are those of others: their partitions.
+    """
+    replaced = [unit for unit in units if unit.mode is Mode.REPLACE and not unit.errors]
+    if not isinstance(session, PostgresSession) or len(replaced) < 2:  # it takes two
+        return {}
+    rows = session.execute(
+        "WITH RECURSIVE writes AS ("
+        "  SELECT ordinality AS number, to_regclass(name)::oid AS oid "
+        "  FROM unnest(%s::text[]) WITH ORDINALITY AS given (name, ordinality) "
+        "  UNION SELECT writes.number, i.inhrelid FROM writes "
+        "  JOIN pg_inherits i ON i.inhparent = writes.oid"
+        ") SELECT a.number, min(b.number) FROM writes a JOIN writes b USING (oid) "
+        "WHERE a.number <> b.number GROUP BY a.number",
+        ([relation(unit.target_schema, unit.target_table) for unit in replaced],),
+    )
+    return {replaced[a - 1].unit_id: replaced[b - 1].target_table for a, b in rows}
 
 
 def _found_in_sqlite(session: SqliteSession, units: Sequence[UnitPlan]) -> dict[str, str]:

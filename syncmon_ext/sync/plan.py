@@ -106,7 +106,11 @@ def _planned(
         units = new_checks.checked(target, units, shapes)
     units = _in_one_encoding(source, target, units)
     one_database = target is not None and _same_database(source, target)
-    units = _collisions(units, overlap.found(source, units) if one_database else {})
+    units = _collisions(
+        units,
+        overlap.found(source, units) if one_database else {},
+        overlap.shared(target, units) if target is not None else {},
+    )
     units = _sharing_columns(_depending(units, shapes, places))
     return Plan(
         task_id=task_id,
@@ -214,8 +218,10 @@ def _sharing_columns(units: Sequence[UnitPlan]) -> list[UnitPlan]:
     ]
 
 
-def _collisions(units: Sequence[UnitPlan], read: dict[str, str]) -> list[UnitPlan]:
-    """``read``: by unit, the source whose rows its target holds."""
+def _collisions(
+    units: Sequence[UnitPlan], read: dict[str, str], shared: dict[str, str]
+) -> list[UnitPlan]:
+    """By unit, ``read``: the source whose rows its target holds; ``shared``: another target that does."""
     targets = [_name(unit, source=False) for unit in units]
     ids = Counter(unit.unit_id for unit in units)
     times = Counter(targets)
@@ -228,6 +234,11 @@ def _collisions(units: Sequence[UnitPlan], read: dict[str, str]) -> list[UnitPla
         elif ids[unit.unit_id] > 1:
             errors.append(
                 f"table {unit.unit_id} is listed twice; put the second into a task of its own"
+            )
+        elif unit.unit_id in shared:
+            errors.append(
+                f"rows of {table} are rows of {shared[unit.unit_id]}, which this task replaces as well: one "
+                "would delete those of the other; list one of them only"
             )
         if unit.unit_id in read:
             errors.append(

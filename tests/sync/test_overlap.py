@@ -98,3 +98,28 @@ def test_two_tables_into_one_are_refused(database: Maker) -> None:
     copy = Copy(source, target, tables=["parent", {"name": "child", "target": "PARENT"}])
     assert all("two tables of this task go to" in error for error in errors(copy))
     assert len(errors(copy)) == 2
+
+
+def test_partition_and_its_parent_are_not_both_replaced(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
+    source.insert("a", [(1,), (150,)])
+    source.insert("b", [(50,)])
+    target.run(
+        "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id)",
+        "CREATE TABLE p11 PARTITION OF p1 FOR VALUES FROM (0) TO (100)",
+        "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200)",
+    )
+    for leaf in ("p1", "p11"):
+        tables = [{"name": "a", "target": "p"}, {"name": "b", "target": leaf}]
+        whole, part = errors(Copy(source, target, tables=tables))
+        assert f"rows of public.p are rows of {leaf}, which this task replaces as well" in whole
+        assert f"rows of public.{leaf} are rows of p" in part
+        assert errors(Copy(source, target, tables=tables, mode="append")) == []
+    siblings = [
+        {"name": "a", "target": "p2", "where": {"id": 150}},
+        {"name": "b", "target": "p11"},
+    ]
+    Copy(source, target, tables=siblings).run()
+    assert target.query("SELECT id FROM p ORDER BY id") == [(50,), (150,)]
