@@ -56,6 +56,10 @@ SETTINGS = {
     "no grants": "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
     "deferred key": "ALTER TABLE t ADD CONSTRAINT other UNIQUE (v) DEFERRABLE INITIALLY DEFERRED",
     "exclusion": "ALTER TABLE t ADD CONSTRAINT other EXCLUDE USING btree (v WITH =)",
+    "exclusion comment": "ALTER TABLE t ADD CONSTRAINT other EXCLUDE USING btree (v WITH =); "
+    "COMMENT ON CONSTRAINT other ON t IS 'kept'",
+    "extension of an index": "ALTER INDEX by_v DEPENDS ON EXTENSION plpgsql",
+    "NOT NULL of rows that break it": "ALTER TABLE t ADD CONSTRAINT filled NOT NULL v NOT VALID",
 }
 _SET = """
 SELECT c.relname, c.reloptions::text, c.relreplident::text, c.relforcerowsecurity, c.relhasrules,
@@ -67,7 +71,8 @@ SELECT c.relname, c.reloptions::text, c.relreplident::text, c.relforcerowsecurit
        ARRAY(SELECT format('%s %s %s', k.conname, pg_get_constraintdef(k.oid),
                            obj_description(k.oid, 'pg_constraint'))
              FROM pg_constraint k WHERE k.conrelid = c.oid ORDER BY 1),
-       ARRAY(SELECT s.stxname::text FROM pg_statistic_ext s WHERE s.stxrelid = c.oid)
+       ARRAY(SELECT s.stxname::text FROM pg_statistic_ext s WHERE s.stxrelid = c.oid),
+       EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'x')
 FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
 WHERE c.oid = 't'::regclass OR i.indrelid = 't'::regclass ORDER BY 1
 """
@@ -92,6 +97,60 @@ def test_settings_of_a_replaced_table_survive(database: Maker, setting: str) -> 
     Copy(source, target, tables=["t"]).run(4)
     assert target.query(_SET) == before
     assert sorted(target.query("SELECT id FROM t")) == [(n,) for n in range(10)]
+
+
+ELSEWHERE = {
+    "constraint trigger": (
+        "trigger noted",
+        "CREATE CONSTRAINT TRIGGER noted AFTER INSERT ON y FROM t FOR EACH ROW "
+        "EXECUTE FUNCTION noted()",
+        "SELECT tgname FROM pg_trigger WHERE tgconstrrelid = 't'::regclass AND NOT tgisinternal",
+    ),
+    "subscription": (
+        "a subscription",
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
+        "VALUES (4711, 't'::regclass, 'r')",
+        "SELECT srsubid FROM pg_subscription_rel WHERE srrelid = 't'::regclass",
+    ),
+    "policy": (
+        "policy mine",
+        "CREATE POLICY mine ON y USING (EXISTS (SELECT FROM t WHERE t.id = y.id))",
+        "SELECT polname FROM pg_policy WHERE pg_get_expr(polqual, polrelid) LIKE '%FROM t%'",
+    ),
+    "column of its arrays": (
+        "use of its row type",
+        "ALTER TABLE y ADD several t[]",
+        "SELECT attname FROM pg_attribute WHERE atttypid = 't[]'::regtype",
+    ),
+    "function of its arrays": (
+        "use of its row type",
+        "CREATE FUNCTION counted(t[]) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "SELECT proname FROM pg_proc WHERE proargtypes[0] = 't[]'::regtype",
+    ),
+}
+
+
+@pytest.mark.parametrize(("what", "made", "kept"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_others_have_of_a_replaced_table_survives(
+    database: Maker, what: str, made: str, kept: str
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "INSERT INTO t VALUES (7)",
+        "CREATE TABLE y (id int)",
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        made,
+    )
+    before = target.query(kept)
+    assert before
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].swap == "move"
+    assert what in copy.units[0].swap_reason
+    copy.run()
+    assert target.query(kept) == before
+    assert sorted(target.query("SELECT id FROM t")) == [(1,), (2,)]
 
 
 def test_view_made_after_the_plan_still_survives(database: Maker) -> None:

@@ -120,9 +120,14 @@ hanging (t, what) AS (
       AND r.ev_class <> d.refobjid
     UNION ALL SELECT ev_class, 'rule ' || rulename FROM pg_rewrite
     UNION ALL SELECT tgrelid, 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT tgconstrrelid, 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal
     UNION ALL SELECT polrelid, 'policy ' || polname FROM pg_policy
+    UNION ALL SELECT d.refobjid, 'policy ' || p.polname FROM pg_depend d JOIN pg_policy p
+    ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT t FROM wanted)
     UNION ALL SELECT pr.prrelid, 'publication ' || p.pubname
     FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
+    UNION ALL SELECT srrelid, 'a subscription' FROM pg_subscription_rel
     UNION ALL SELECT conrelid, 'foreign key ' || conname FROM pg_constraint WHERE contype = 'f'
     UNION ALL SELECT confrelid, 'foreign key ' || conname FROM pg_constraint WHERE contype = 'f'
     UNION ALL SELECT inhrelid, 'inheritance' FROM pg_inherits
@@ -156,20 +161,26 @@ hanging (t, what) AS (
     UNION ALL SELECT objoid, 'a comment' FROM pg_description WHERE classoid = 'pg_class'::regclass
     UNION ALL SELECT c.conrelid, 'comment of constraint ' || c.conname
     FROM pg_constraint c JOIN pg_description d ON d.objoid = c.oid
-    WHERE d.classoid = 'pg_constraint'::regclass AND c.contype IN ('p', 'u')
+    WHERE d.classoid = 'pg_constraint'::regclass AND c.contype IN ('p', 'u', 'x')
+    UNION ALL SELECT conrelid, 'NOT VALID of constraint ' || conname
+    FROM pg_constraint WHERE contype = 'n' AND NOT convalidated
     UNION ALL SELECT i.indrelid, set || c.relname
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid, LATERAL (VALUES
         ('comment of index ', EXISTS (SELECT FROM pg_description d
                                       WHERE d.classoid = 'pg_class'::regclass AND d.objoid = c.oid)),
         ('statistics target of index ', EXISTS (SELECT FROM pg_attribute a
                                                 WHERE a.attrelid = c.oid AND a.attstattarget >= 0)),
+        ('extension of index ', EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                                        AND d.objid = c.oid AND d.deptype = 'x')),
         ('CLUSTER on ', i.indisclustered), ('tablespace of index ', c.reltablespace <> 0)
     ) AS a (set, there)
     WHERE there AND i.indrelid IN (SELECT t FROM wanted)
     UNION ALL SELECT stxrelid, 'statistics ' || stxname FROM pg_statistic_ext
-    UNION ALL SELECT t.typrelid, 'use of its row type'
-    FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid
-    WHERE d.refclassid = 'pg_type'::regclass AND d.deptype = 'n' AND t.typrelid <> 0
+    UNION ALL SELECT c.oid, 'use of its row type'
+    FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
+    CROSS JOIN LATERAL (VALUES (t.oid), (t.typarray)) AS own (type)
+    JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = own.type AND d.deptype = 'n'
+    WHERE c.oid IN (SELECT t FROM wanted)
     UNION ALL SELECT d.refobjid, 'function ' || p.proname FROM pg_depend d JOIN pg_proc p
     ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT t FROM wanted)
