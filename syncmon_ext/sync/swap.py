@@ -15,6 +15,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
     checkpoint,
+    circles,
     dangling,
     fence,
     merging,
@@ -156,9 +157,9 @@ def _put(
     else:
         moved = [unit for unit in units if _is_moved(session, own, unit)]
     pointing = dangling.pointing_there(session, units)
-    taken_off: list[tuple[str, str, str]] = []
-    if isinstance(session, PostgresSession) and len(moved) > 1:
-        taken_off = swap_postgresql.take_off_circle(session, moved)
+    taken_off: list[circles.Key] = []
+    if isinstance(session, PostgresSession):
+        taken_off = circles.take_off(session, moved)
     for unit in reversed(moved):
         if unit.mode is Mode.REPLACE:
             _empty(session, unit)
@@ -172,7 +173,7 @@ def _put(
             else:
                 swap_sqlite.rename(session, own, unit)
     if isinstance(session, PostgresSession):
-        swap_postgresql.put_on(session, taken_off)
+        circles.put_on(session, taken_off)
     dangling.refuse_more(session, pointing)
     for unit in units:
         warnings[unit.unit_id] = dangling.warnings(session, own, unit, staged=unit in moved)

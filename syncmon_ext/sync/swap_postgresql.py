@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import cascades, foreign_keys, names, numbering, staging
+from syncmon_ext.sync import cascades, circles, foreign_keys, names, numbering, staging
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident, relation
@@ -68,7 +67,7 @@ def locked(session: PostgresSession, own: Ownership, units: Sequence[UnitPlan]) 
         if unit.swap in ("move", "merge") or (unit.swap == "rename" and unit not in renamed)
     ]
     # Keys are taken off alone with a table; a lock that is made stronger would wait for who waits for it.
-    circle = len(moved) > 1 and bool(_circle(session, moved))
+    circle = circles.keys(session, moved)
     _lock(session, moved, "ACCESS EXCLUSIVE MODE" if circle else "SHARE ROW EXCLUSIVE MODE")
     cascades.refuse(session, moved)
     return moved
@@ -130,45 +129,6 @@ def rename(session: PostgresSession, own: Ownership, unit: UnitPlan) -> None:
     for index in listed:
         provisional = relation(unit.target_schema, names.provisional_index(stage, index.name))
         session.change(f"ALTER INDEX {provisional} RENAME TO {ident(index.name)}")
-
-
-def take_off_circle(
-    session: PostgresSession, units: Sequence[UnitPlan]
-) -> list[tuple[str, str, str]]:
-    """Drop the foreign keys of tables that point to each other, until their rows are in place.
-
-    In no order could they be emptied and filled one after the other. Gives table, name and definition of
-    each; none where there is no circle.
-    """
-    found = _circle(session, units)
-    for table, name, _ in found:
-        session.change(f"ALTER TABLE {table} DROP CONSTRAINT {ident(name)}")
-    return found
-
-
-def _circle(session: PostgresSession, units: Sequence[UnitPlan]) -> list[tuple[str, str, str]]:
-    names = [relation(unit.target_schema, unit.target_table) for unit in units]
-    found = session.execute(
-        "SELECT a.name, b.name, con.conname, pg_get_constraintdef(con.oid) FROM pg_constraint con "
-        "JOIN unnest(%s::text[]) AS a (name) ON con.conrelid = a.name::regclass "
-        "JOIN unnest(%s::text[]) AS b (name) ON con.confrelid = b.name::regclass "
-        "WHERE con.contype = 'f' AND con.conparentid = 0 AND con.conrelid <> con.confrelid",
-        (names, names),
-    )
-    graph: dict[str, list[str]] = {}
-    for table, other, _, _ in found:
-        graph.setdefault(table, []).append(other)
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError:
-        return [(table, name, definition) for table, _, name, definition in found]
-    return []
-
-
-def put_on(session: PostgresSession, taken_off: Sequence[tuple[str, str, str]]) -> None:
-    """Make the foreign keys again that were taken off; every row is checked."""
-    for table, name, definition in taken_off:
-        session.change(f"ALTER TABLE {table} ADD CONSTRAINT {ident(name)} {definition}")
 
 
 def add_foreign_keys(session: PostgresSession, unit: UnitPlan) -> list[str]:

@@ -64,3 +64,26 @@ def test_circle_of_foreign_keys_is_made_and_replaced(
         assert made == [(6, 6 if source_dialect == "postgresql" else 0)]
         with pytest.raises(Exception, match="foreign key"):
             target.run("INSERT INTO a VALUES (999, 998, NULL)")
+
+
+def test_what_is_set_of_the_keys_of_a_circle_survives(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for db in (source, target):
+        circle(db)
+        fill(db, 0)
+    target.run(
+        "COMMENT ON CONSTRAINT a_up ON a IS $$it's \\kept%$$",
+        "ALTER TABLE a DISABLE TRIGGER ALL",
+        "DO $$ DECLARE name text; BEGIN FOR name IN "
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'b'::regclass "
+        "LOOP EXECUTE format('ALTER TABLE b ENABLE ALWAYS TRIGGER %I', name); END LOOP; END $$",
+    )
+    settings = (
+        "SELECT tgrelid::regclass::text, tgfoid::regproc::text, conname, tgenabled, "
+        "obj_description(con.oid, 'pg_constraint'), pg_get_constraintdef(con.oid) "
+        "FROM pg_trigger g JOIN pg_constraint con ON con.oid = tgconstraint ORDER BY 1, 2, 3"
+    )
+    before = target.query(settings)
+    assert {row[3] for row in before} == {"D", "A", "O"}
+    Copy(source, target, tables=TABLES).run()
+    assert target.query(settings) == before
