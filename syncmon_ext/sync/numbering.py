@@ -93,13 +93,10 @@ def _warnings(unit: UnitPlan, plans: dict[str, list[NumberingPlan]]) -> list[str
 
 def go_on(session: AnySession, units: Sequence[UnitPlan]) -> None:
     """Let the targets number rows on after those that are there, and where the source's numbers stand."""
-    numbered = [unit for unit in units if any(column.identity for column in unit.copied)]
-    if not numbered:
-        return
     if isinstance(session, PostgresSession):
-        _go_on_postgresql(session, numbered)
+        _go_on_postgresql(session, units)
         return
-    for unit in numbered:
+    for unit in units:
         for plan in unit.numbering:
             if plan.due is not None:
                 keep_above(session, unit.target_table, plan.due - 1)
@@ -107,6 +104,8 @@ def go_on(session: AnySession, units: Sequence[UnitPlan]) -> None:
 
 def _go_on_postgresql(session: PostgresSession, units: Sequence[UnitPlan]) -> None:
     """Few queries for many tables, as most are small."""
+    if not units:
+        return
     plans = {
         (unit.target_schema, unit.target_table, plan.column): plan
         for unit in units
@@ -118,18 +117,26 @@ def _go_on_postgresql(session: PostgresSession, units: Sequence[UnitPlan]) -> No
         for column in unit.copied
     }
     tables = [(unit.target_schema, unit.target_table) for unit in units]
-    states = {
-        place: state for place, state in sequences.owned(session, tables).items() if place in copied
-    }
+    numbered = [
+        table
+        for table, unit in zip(tables, units, strict=True)
+        if any(column.identity for column in unit.copied)
+    ]
+    found = sequences.owned(session, numbered) if numbered else {}
+    found |= sequences.of_defaults(session, tables)
+    states = {place: state for place, state in found.items() if place in copied}
     ends = sequences.ends(session, states)
-    moved = []
+    moved: dict[str, tuple[int, tuple[int, bool]]] = {}  # a sequence may number several tables
     for place, state in states.items():
         plan = plans.get(place)
         same = plan is not None and plan.descends == (state.increment < 0)
         to = sequences.position(state, ends[place], plan.due if plan is not None and same else None)
         if to is not None:
-            moved.append((state.name, *to))
-    sequences.set_to(session, moved)
+            up = 1 if state.increment > 0 else -1
+            far = (to[0] + state.increment if to[1] else to[0]) * up
+            if state.name not in moved or far > moved[state.name][0]:
+                moved[state.name] = far, to
+    sequences.set_to(session, [(name, *to) for name, (_, to) in moved.items()])
 
 
 def given(session: SqliteSession, unit: UnitPlan) -> int | None:

@@ -15,17 +15,30 @@ from syncmon_ext.sync.quoting import ident, relation
 BATCH: Final = 100  # sequences that one query reads: each is a table of its own
 # The largest numbers of the types that can number rows.
 INTEGERS: Final = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
-_OWNED: Final = """
+_OF_TABLES: Final = """
 SELECT n.nspname, t.relname, a.attname, format('%%I.%%I', sn.nspname, s.relname), a.attidentity = 'a',
        q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache, q.seqcycle,
        has_sequence_privilege(s.oid, 'SELECT')
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = wanted.name
+"""
+_OWNED: Final = f"""{_OF_TABLES}
 JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
      AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
 JOIN pg_sequence q ON q.seqrelid = d.objid
+JOIN pg_class s ON s.oid = q.seqrelid JOIN pg_namespace sn ON sn.oid = s.relnamespace
+"""
+# Not where a default makes something else of the number: a column does not tell then how far it is.
+_DEFAULT: Final = f"""{_OF_TABLES}
+JOIN pg_attribute a ON a.attrelid = t.oid
+     AND a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
+JOIN pg_attrdef f ON f.adrelid = t.oid AND f.adnum = a.attnum
+     AND pg_get_expr(f.adbin, t.oid) ~ '^nextval\\(''([^'']|'''')+''::regclass\\)$'
+JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
+     AND d.refclassid = 'pg_class'::regclass
+JOIN pg_sequence q ON q.seqrelid = d.refobjid
 JOIN pg_class s ON s.oid = q.seqrelid JOIN pg_namespace sn ON sn.oid = s.relnamespace
 """
 
@@ -94,10 +107,25 @@ def owned(
 ) -> Owned:
     """The sequences of the columns of the tables. Where they are for ``reading`` alone, those
     that this user may not read have no ``last``; otherwise they are an error."""
+    return _states(session, _OWNED, tables, reading=reading)
+
+
+def of_defaults(session: PostgresSession, tables: Sequence[tuple[str | None, str]]) -> Owned:
+    """The sequences that the columns of the tables take their next numbers from, whoever owns them."""
+    return _states(session, _DEFAULT, tables, reading=False)
+
+
+def _states(
+    session: PostgresSession,
+    statement: str,
+    tables: Sequence[tuple[str | None, str]],
+    *,
+    reading: bool,
+) -> Owned:
     rows = session.execute(
-        _OWNED, ([schema for schema, _ in tables], [table for _, table in tables])
+        statement, ([schema for schema, _ in tables], [table for _, table in tables])
     )
-    readable = [row[3] for row in rows if row[11] or not reading]
+    readable = list(dict.fromkeys(row[3] for row in rows if row[11] or not reading))
     stand: dict[str, tuple[Any, ...]] = {}
     for at in range(0, len(readable), BATCH):
         asked = readable[at : at + BATCH]

@@ -213,3 +213,46 @@ def test_position_repeats_no_number_and_never_goes_back(
     stands: SequenceState, end: int | None, due: int | None, to: tuple[int, bool] | None
 ) -> None:
     assert position(stands, end, due) == to
+
+
+@pytest.mark.parametrize(
+    ("there", "batched", "mode"),
+    [(0, 0, "replace"), (0, 1, "replace"), (1, 0, "replace"), (1, 1, "replace"), (1, 0, "append")],
+)
+def test_sequence_that_nobody_owns_goes_on_after_the_rows(
+    database: Maker, there: bool, batched: bool, mode: str
+) -> None:
+    source, target = database(PG), database(PG)
+    made = "CREATE TABLE {} (id int DEFAULT nextval('\"it''s\"') PRIMARY KEY, v text)"
+    for db in (source, target):
+        db.run('CREATE SEQUENCE "it\'s"')
+    for table, rows in (("t", 50), ("later", 7)):
+        source.run(
+            made.format(table),
+            f"INSERT INTO {table} SELECT n, 'x' FROM generate_series(1, {rows}) n",
+        )
+        if there:
+            target.run(made.format(table))
+    copy = Copy(source, target, tables=["t", "later"], verify="count", mode=mode)
+    if batched:
+        with copy.claimed():
+            assert not jobs.batch(
+                copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot
+            ).alone
+        jobs.forget(copy.target, copy.own, copy.units)
+    else:
+        copy.run()
+    target.run("INSERT INTO later (v) VALUES ('next')")
+    assert next_number(target) == 52
+
+
+def test_number_that_a_default_makes_something_else_of_moves_no_sequence(database: Maker) -> None:
+    source, target = database(PG), database(PG)
+    source.run("CREATE TABLE t (id int, k text, v text)", "INSERT INTO t VALUES (900, 'k700', 'x')")
+    target.run(
+        "CREATE SEQUENCE tens",
+        "CREATE TABLE t (id int DEFAULT nextval('tens') * 10, k text DEFAULT 'k' || nextval('tens'), "
+        "v text)",
+    )
+    Copy(source, target, tables=["t"]).run()
+    assert target.query("SELECT last_value, is_called FROM tens") == [(1, False)]
