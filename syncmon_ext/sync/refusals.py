@@ -64,7 +64,7 @@ _DENIED: Final = re.compile(r"permission denied for (?P<kind>[\w ]+?) (?P<name>\
 _RIGHTS: Final = {  # to read, and to write
     "schema": ("USAGE", "USAGE, CREATE"),
     "database": ("CONNECT", "CREATE"),
-    "sequence": ("SELECT", "USAGE, UPDATE"),
+    "sequence": ("SELECT", "USAGE, SELECT, UPDATE"),
 }
 _TABLE: Final = ("SELECT", "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES")
 _SQLITE: Final = {

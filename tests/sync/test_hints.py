@@ -249,6 +249,37 @@ def test_missing_right_is_told_with_the_statement_that_gives_it(
         target.run("DROP OWNED BY clerk CASCADE", "DROP ROLE clerk")
 
 
+def test_statement_for_a_sequence_gives_all_that_a_copy_needs(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (7, 'new')")
+    url = make_url(target.connection.url)
+    target.run(
+        "CREATE TABLE t (id serial PRIMARY KEY, v text)",
+        "CREATE ROLE clerk LOGIN",
+        f"GRANT ALL ON DATABASE {url.database} TO clerk",
+        "GRANT ALL ON SCHEMA public TO clerk",
+        "GRANT ALL ON t TO clerk",
+    )
+    narrowed = msgspec.structs.replace(
+        target.connection, url=url.set(username="clerk").render_as_string(hide_password=False)
+    )
+    try:
+        copy = Copy(source, Database(narrowed), tables=["t"])
+        with copy.claimed():
+            copy.copy_all(copy.units[0], 10)
+            with pytest.raises(CopyFailed, match="denied for sequence t_id_seq") as caught:
+                copy.swap(copy.units[0])
+            statement = (caught.value.hint or "").removeprefix("as its owner: ")
+            assert statement == "GRANT USAGE, SELECT, UPDATE ON SEQUENCE t_id_seq TO clerk"
+            target.run(statement)
+            copy.swap(copy.units[0])
+        target.run("INSERT INTO t (v) VALUES ('next')")
+        assert target.query("SELECT id FROM t ORDER BY id") == [(7,), (8,)]
+    finally:
+        sessions.close_all()
+        target.run("DROP OWNED BY clerk CASCADE", "DROP ROLE clerk")
+
+
 def test_table_that_may_not_be_read_is_told_with_the_statement(
     database: Maker, tmp_path: Path
 ) -> None:
