@@ -264,6 +264,11 @@ def _swap(
             cascades.heirs_error(shape.schema, shape.name, shape.heirs),
         )
         errors += [harm for harm in harms if harm is not None]
+    if shape.delete_triggers:
+        warnings.append(
+            "triggers of the target fire when its old rows are deleted: "
+            f"{', '.join(shape.delete_triggers)}; they may change other tables"
+        )
     partial = {column.name for column in shape.columns if column.generated is None} - {
         column.name for column in plans
     }

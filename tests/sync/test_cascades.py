@@ -76,6 +76,26 @@ def test_cascade_made_after_the_plan_is_refused(database: Maker, swap: str) -> N
     assert target.query("SELECT id, v FROM t ORDER BY id") == [(1, "new"), (2, "new")]
 
 
+def test_triggers_that_a_replace_fires_are_told_of(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    new_rows(source, "t")
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER gone AFTER DELETE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE TRIGGER came AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE TRIGGER changed AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    )
+    came = "triggers of the target fire for each row: came; they may change it"
+    gone = (
+        "triggers of the target fire when its old rows are deleted: gone; "
+        "they may change other tables"
+    )
+    for mode, told in (("replace", [came, gone]), ("append", [came]), ("merge", [came])):
+        copy = Copy(source, target, tables=["t"], mode=mode)
+        assert [w for w in copy.units[0].warnings if "triggers" in w] == told
+
+
 @pytest.mark.parametrize("meanwhile", [False, True])
 def test_table_that_others_inherit_from_is_not_replaced(database: Maker, meanwhile: bool) -> None:
     source, target = database("postgresql"), database("postgresql")

@@ -188,8 +188,9 @@ hanging (t, what) AS (
 SELECT DISTINCT t::bigint, what FROM hanging WHERE t IN (SELECT t FROM wanted) ORDER BY 1, 2
 """
 _TRIGGERS: Final = """
-SELECT tgrelid::bigint, tgname FROM pg_trigger
-WHERE tgrelid = ANY(%s::oid[]) AND NOT tgisinternal AND tgtype & 4 <> 0 AND tgenabled <> 'D'
+SELECT tgrelid::bigint, tgname, tgtype & 4 <> 0, tgtype & 8 <> 0 FROM pg_trigger
+WHERE tgrelid = ANY(%s::oid[]) AND NOT tgisinternal AND tgtype & 12 <> 0 AND tgenabled <> 'D'
+ORDER BY 1, 2
 """
 
 
@@ -256,7 +257,8 @@ def _batch(
             rows_is_estimate=True,
             width_bytes=widths.get((schema, table)),
             dependents=[row[0] for row in dependents[oid]],
-            triggers=[row[0] for row in triggers[oid]],
+            triggers=[name for name, inserts, _ in triggers[oid] if inserts],
+            delete_triggers=[name for name, _, deletes in triggers[oid] if deletes],
         )
     return shapes
 

@@ -116,7 +116,10 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
     rows_is_estimate: bool = True
     width_bytes: float | None = None
     dependents: list[str] = []  # what hangs on the table and would not survive a rename
-    triggers: list[str] = []  # row triggers that fire on an insert
+    triggers: list[str] = []  # those that fire on an insert
+    delete_triggers: list[
+        str
+    ] = []  # PostgreSQL: those that fire where a replace deletes the old rows
 
     def column(self, name: str) -> ColumnShape | None:
         """The column of that name."""
