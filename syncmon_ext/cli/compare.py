@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from syncmon_ext.model.errors import DatabaseUnavailable
+from syncmon_ext.sync.quoting import ident, read_columns
 
 BATCH: Final = 5_000  # rows in memory at a time, of each side
 
@@ -39,10 +40,10 @@ def first_difference(
 @contextmanager
 def sqlite_rows(path: Path, table: str, key: Sequence[str]) -> Iterator[Iterator[Row]]:
     """The rows of a table, ordered by the bytes of ``key``."""
-    order = ", ".join(f'"{column}"' for column in key)
+    order = read_columns(key)
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         try:
-            yield database.execute(f'SELECT * FROM "{table}" ORDER BY {order}')  # noqa: S608
+            yield database.execute(f"SELECT * FROM {ident(table)} ORDER BY {order}")  # noqa: S608
         except sqlite3.Error as error:
             raise DatabaseUnavailable(f"{path}: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import Final
 from syncmon_ext.model.plan import ColumnPlan
 from syncmon_ext.sync import types
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.quoting import ident, relation
+from syncmon_ext.sync.quoting import read_column, relation
 from syncmon_ext.sync.reflect.shape import ColumnShape, TableShape
 
 SAMPLE_ROWS: Final = 1_000  # of each end of a table, where the declared type does not tell
@@ -158,7 +158,7 @@ def _stored(session: AnySession, shape: TableShape, column: ColumnShape) -> set[
     """The storage classes in a sample of the column; empty where the declared type tells enough."""
     if column.base in ("INTEGER", "REAL", "TEXT") or (column.base == "BLOB" and column.type):
         return set()
-    table, name = relation(shape.schema, shape.name), ident(column.name)
+    table, name = relation(shape.schema, shape.name), read_column(column.name)
     parts = [f"SELECT * FROM (SELECT {name} AS v FROM {table} LIMIT {SAMPLE_ROWS})"]
     if shape.rowid:
         parts.append(

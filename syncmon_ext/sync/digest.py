@@ -21,7 +21,7 @@ from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import moments, ranges, types
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.quoting import ident, relation
+from syncmon_ext.sync.quoting import ident, read_columns, relation
 
 _ARGUMENTS: Final = 90  # of one concat; PostgreSQL takes 100
 _TYPED: Final = "typed"
@@ -102,7 +102,7 @@ def _of(
         return Digest(*map(int, row))
     bind = ranges.Binder()
     where = ranges.where(unit, low, high, bind)
-    listed = ", ".join(ident(column.name) for column in columns) or "NULL"
+    listed = read_columns(column.name for column in columns) or "NULL"
     ask, written = f"SELECT {listed} FROM {place}{where}", [_FORMS[form] for form in forms]
     try:
         with session.guard():

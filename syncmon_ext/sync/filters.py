@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from syncmon_ext.model.task import FILTER_OPERATORS
+from syncmon_ext.sync.binding import Bind, naming
 from syncmon_ext.sync.near_names import offered
-from syncmon_ext.sync.quoting import ident
 
 _SCALARS: Final = (str, int, float, bool, type(None))
 
@@ -39,11 +39,12 @@ def problems(where: Mapping[str, Any], columns: list[str]) -> list[str]:
     return found
 
 
-def predicate(where: Mapping[str, Any], bind: Callable[[Any], str]) -> list[str]:
+def predicate(where: Mapping[str, Any], bind: Bind) -> list[str]:
     """The filter as conditions to be joined with AND; ``bind`` gives the text of a value."""
     conditions: list[str] = []
+    named = naming(bind)
     for column, condition in where.items():
-        name = ident(column)
+        name = named(column)
         if isinstance(condition, Mapping):
             conditions.extend(_compare(name, op, _plain(v), bind) for op, v in condition.items())
         elif isinstance(condition, list):
@@ -62,13 +63,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _compare(name: str, operator: str, value: Any, bind: Callable[[Any], str]) -> str:
+def _compare(name: str, operator: str, value: Any, bind: Bind) -> str:
     if value is None:
         return f"{name} IS NOT NULL" if operator == "!=" else f"{name} IS NULL"
     return f"{name} {'<>' if operator == '!=' else operator} {bind(value)}"
 
 
-def _one_of(name: str, values: list[Any], bind: Callable[[Any], str]) -> str:
+def _one_of(name: str, values: list[Any], bind: Bind) -> str:
     some = [bind(value) for value in values if value is not None]
     parts = [f"{name} IN ({', '.join(some)})"] if some else []
     if None in values:

@@ -12,6 +12,13 @@ def ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def read_column(name: str) -> str:
+    """``name`` as a column that SQLite reads: a name in double quotes that it does not know is a text."""
+    if "\0" in name:
+        raise ValueError("an identifier cannot hold a NUL")
+    return "`" + name.replace("`", "``") + "`"
+
+
 def relation(schema: str | None, table: str) -> str:
     """A table's name with its schema."""
     return ident(table) if schema is None else f"{ident(schema)}.{ident(table)}"
@@ -20,6 +27,11 @@ def relation(schema: str | None, table: str) -> str:
 def columns(names: Iterable[str]) -> str:
     """A list of columns."""
     return ", ".join(map(ident, names))
+
+
+def read_columns(names: Iterable[str]) -> str:
+    """A list of columns that SQLite reads."""
+    return ", ".join(map(read_column, names))
 
 
 def shown(schema: str | None, table: str) -> str:

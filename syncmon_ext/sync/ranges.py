@@ -9,23 +9,25 @@ from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import filters
+from syncmon_ext.sync.binding import Bind, naming
+from syncmon_ext.sync.binding import Binder as Binder
 from syncmon_ext.sync.keys import unpacked
 from syncmon_ext.sync.quoting import ident
 
 LAST_LINE: Final = 65_535  # above any line pointer of a heap page: the end of a block
 
 
-def key_terms(unit: UnitPlan, alias: str = "") -> list[str]:
+def key_terms(unit: UnitPlan, alias: str = "", named: Callable[[str], str] = ident) -> list[str]:
     """The key's columns with the collation of the index, as its index is asked for."""
     prefix = f"{alias}." if alias else ""
     return [
-        prefix + ident(name) + (f" COLLATE {ident(collation)}" if collation else "")
+        prefix + named(name) + (f" COLLATE {ident(collation)}" if collation else "")
         for name, collation in zip(unit.key, unit.key_collations, strict=True)
     ]
 
 
 def conditions(
-    unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Callable[[Any], str]
+    unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Bind
 ) -> list[str]:
     """``(low, high]``, and the unit's window, as conditions to be joined with AND; ``bind`` gives the
     text of a value."""
@@ -37,22 +39,22 @@ def conditions(
     return found
 
 
-def _window(unit: UnitPlan, bind: Callable[[Any], str]) -> list[str]:
+def _window(unit: UnitPlan, bind: Bind) -> list[str]:
     if unit.window is None or unit.cursor is None:
         return []
     if unit.window.high is None:
         return ["1 = 0"]
-    column = ident(unit.cursor)
+    column = naming(bind)(unit.cursor)
     found = [f"{column} <= {bind(unpacked(unit.window.high)[0])}"]
     if unit.window.low is not None:
         found.append(f"{column} >= {bind(unpacked(unit.window.low)[0])}")
     return found
 
 
-def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Callable[[Any], str]) -> str:
+def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Bind) -> str:
     if unit.chunk_method == "ctid":
         return f"ctid {operator} '({key[0]},{LAST_LINE})'::tid"
-    terms = key_terms(unit)[: len(key)]
+    terms = key_terms(unit, named=naming(bind))[: len(key)]
     if len(terms) == 1 or isinstance(bind, Binder) or any(unit.key_collations):
         return _one_by_one(terms, operator, unpacked(key), bind)
     first, *rest = [bind(value) for value in unpacked(key)]
@@ -62,9 +64,7 @@ def _compare(unit: UnitPlan, operator: str, key: KeyValue, bind: Callable[[Any],
     return f"{terms[0]} {operator[0]}= {first} AND {row}"
 
 
-def _one_by_one(
-    terms: Sequence[str], operator: str, values: Sequence[Any], bind: Callable[[Any], str]
-) -> str:
+def _one_by_one(terms: Sequence[str], operator: str, values: Sequence[Any], bind: Bind) -> str:
     """A row's comparison in scalar ones: SQLite asks no index for a row whose terms have a collation, and
     has no names for the values that are bound."""
     term, value = terms[0], values[0]
@@ -77,24 +77,10 @@ def _one_by_one(
     )
 
 
-def where(
-    unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Callable[[Any], str]
-) -> str:
+def where(unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Bind) -> str:
     """The WHERE clause of a chunk: its range and the unit's filter; empty where it is all rows."""
     parts = conditions(unit, low, high, bind) + filters.predicate(unit.where, bind)
     return f" WHERE {' AND '.join(parts)}" if parts else ""
-
-
-class Binder:
-    """Collects values for a driver's placeholders."""
-
-    def __init__(self, placeholder: str = "?") -> None:
-        self.placeholder = placeholder
-        self.values: list[Any] = []
-
-    def __call__(self, value: Any) -> str:
-        self.values.append(value)
-        return self.placeholder
 
 
 def merged(chunks: Sequence[Chunk]) -> list[Chunk]:

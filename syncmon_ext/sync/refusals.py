@@ -26,6 +26,10 @@ CHILDREN: Final = (
     'list that table in this task, or use mode = "merge"'
 )
 _CHANGED: Final = "the table was changed since the run was planned: start with fresh = true"
+_RENAMED: Final = (
+    "a column was renamed or dropped since the run was planned: start with fresh = true; where the task "
+    "names the column (columns, key, cursor, where), write its present name"
+)
 _TRIGGER: Final = (
     "a trigger of the target refuses the row: correct the row or the trigger, " + _APART
 )
@@ -51,7 +55,7 @@ _POSTGRESQL: Final = {
     "23514": _CHECK,
     "23P01": _CHECK,
     "42P01": _CHANGED,
-    "42703": _CHANGED,
+    "42703": _RENAMED,
     "42704": _CHANGED,
     "3F000": _CHANGED,
     "P0001": _TRIGGER,
@@ -67,6 +71,7 @@ _RIGHTS: Final = {  # to read, and to write
     "sequence": ("SELECT", "USAGE, SELECT, UPDATE"),
 }
 _TABLE: Final = ("SELECT", "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES")
+NO_COLUMN: Final = "no such column"  # SQLite's words for one that is read
 _SQLITE: Final = {
     "NOT NULL": _NULL,
     "UNIQUE": _UNIQUE,
@@ -76,7 +81,7 @@ _SQLITE: Final = {
     "datatype mismatch": _WIDER,
     "Could not decode": BAD_TEXT,
     "no such table": _CHANGED,
-    "no such column": _CHANGED,
+    NO_COLUMN: _RENAMED,
     "has no column": _CHANGED,
 }
 

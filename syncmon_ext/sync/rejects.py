@@ -24,7 +24,7 @@ from syncmon_ext.sync.keys import POSTGRES_INTEGERS, packed
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.quoting import ident, relation
+from syncmon_ext.sync.quoting import ident, read_column, read_columns, relation
 
 LONGEST_VALUE: Final = 1_000  # characters that are kept of a value
 
@@ -164,14 +164,14 @@ def described(
     else:
         bind = ranges.Binder()
         where, values = ranges.where(unit, chunk.low, chunk.high, bind), bind.values
-        selected = ", ".join(map(ident, unit.key))
+        selected = read_columns(unit.key)
         # quote() would read the whole of a long value; a text that is no UTF-8 cannot be read otherwise.
         cut = (
             f"CASE typeof({{0}}) WHEN 'blob' THEN '\\x' || hex(substr({{0}}, 1, {LONGEST_VALUE // 2})) "
             f"WHEN 'text' THEN hex(substr({{0}}, 1, {LONGEST_VALUE})) ELSE CAST({{0}} AS TEXT) END, "
             "typeof({0})"
         )
-        texts = ", ".join(cut.format(ident(name)) for name in wanted[len(unit.key) :])
+        texts = ", ".join(cut.format(read_column(name)) for name in wanted[len(unit.key) :])
     parts = ", ".join(part for part in (selected, texts) if part)
     rows = source.execute(f"SELECT {parts} FROM {table}{where} LIMIT 1", values)
     if not rows:

@@ -15,7 +15,7 @@ from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import inherited, types
 from syncmon_ext.sync.databases.sqlite import SqliteSession
-from syncmon_ext.sync.quoting import ident, shown
+from syncmon_ext.sync.quoting import read_column, read_columns, shown
 
 SHOWN: Final = 80  # characters of a value in a message
 _EXACT: Final = 2**53  # integers up to here are doubles too
@@ -51,7 +51,7 @@ class Checks:
     def __init__(self, session: SqliteSession, unit: UnitPlan) -> None:
         self.unit = unit
         self.failed: BadRow | None = None
-        keys = ", ".join(map(ident, unit.key))
+        keys = read_columns(unit.key)
         self._keys = f", {keys}" if keys else ""
         self._forms = {
             number: column.check
@@ -68,7 +68,7 @@ class Checks:
         )
 
     def _expression(self, number: int, column: ColumnPlan) -> str:
-        name, rule = ident(column.name), column.check
+        name, rule = read_column(column.name), column.check
         bad = f"_syncmon_bad({number}, {name}{self._keys})"
         if rule in (types.ANY, ""):
             return name

@@ -10,7 +10,7 @@ from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import refusals
 from syncmon_ext.sync.databases.sqlite import SqliteSession
-from syncmon_ext.sync.quoting import ident, shown
+from syncmon_ext.sync.quoting import read_column, shown
 from syncmon_ext.sync.storage_checks import in_the_row
 
 _NOT_UTF8: Final = "the text is not UTF-8"
@@ -22,10 +22,10 @@ def first(
 ) -> BadRow | None:
     """What is wrong with the first such text of the rows in ``clause``: its column, its row's key."""
     texts = (
-        f"CASE typeof({ident(column.name)}) WHEN 'text' THEN {ident(column.name)} END"
+        f"CASE typeof({read_column(column.name)}) WHEN 'text' THEN {read_column(column.name)} END"
         for column in unit.copied
     )
-    selected = ", ".join([*map(ident, unit.key), *texts])
+    selected = ", ".join([*map(read_column, unit.key), *texts])
     with session.guard(), session.raw_texts():
         for row in session.raw.execute(f"SELECT {selected} FROM {clause}", values):
             for column, text in zip(unit.copied, row[len(unit.key) :], strict=True):

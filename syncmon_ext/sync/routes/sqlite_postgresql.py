@@ -20,7 +20,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
-from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.quoting import columns, read_columns, relation
 from syncmon_ext.sync.routes import compiled
 from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.sqlite_source import Selection, largest_bytes, selection
@@ -91,7 +91,10 @@ def _sent(
         return _checked(source, target, unit, chosen, into)
     target.change("SAVEPOINT syncmon_chunk")
     with source.mapped():
-        rows = loops.prepare(handle, f"SELECT {names} FROM {chosen.clause}", chosen.values)
+        select = (
+            f"SELECT {read_columns(column.name for column in unit.copied)} FROM {chosen.clause}"
+        )
+        rows = loops.prepare(handle, select, chosen.values)
     try:
         landed = _plain(source, target, into, partial(loops.rows, rows, *kinds))
         target.change("RELEASE SAVEPOINT syncmon_chunk")

@@ -12,7 +12,7 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import ranges
 from syncmon_ext.sync.databases.sqlite import SqliteSession
-from syncmon_ext.sync.quoting import ident
+from syncmon_ext.sync.quoting import ident, read_column
 
 _ROWIDS: Final = ("rowid", "_rowid_", "oid")
 FEW_ROWS: Final = 20_000  # a chunk of more of them is not looked through for large values
@@ -62,7 +62,7 @@ def largest_bytes(session: SqliteSession, unit: UnitPlan, chosen: Selection) -> 
     """The size of the largest value of a chunk of few rows; 0 where there are many."""
     if not 0 < chosen.rows <= FEW_ROWS:
         return 0
-    sizes = ", ".join(f"max({_SIZE}({ident(column.name)}))" for column in unit.copied)
+    sizes = ", ".join(f"max({_SIZE}({read_column(column.name)}))" for column in unit.copied)
     found = session.execute(f"SELECT {sizes} FROM {chosen.clause}", chosen.values)[0]
     return max((size for size in found if size is not None), default=0)
 
