@@ -1,5 +1,4 @@
 """Replaying rejects: each bad row is read from the source again and put into the target table."""
-# ruff: noqa: S608  # names are quoted by sync.quoting
 
 from __future__ import annotations
 
@@ -21,17 +20,16 @@ from syncmon_ext.sync import (
     engine_url,
     fence,
     ledger,
-    merging,
     names,
+    placing,
     rejects,
     staging,
 )
 from syncmon_ext.sync.databases import sessions
-from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.keys import unpacked
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.quoting import columns, relation
+from syncmon_ext.sync.quoting import relation
 from syncmon_ext.sync.routes.registry import ROUTES
 
 _RUN: Final = "replay"
@@ -145,12 +143,5 @@ def _one_row(unit: UnitPlan, key: KeyValue) -> UnitPlan:
 
 def _put(session: AnySession, own: Ownership, row: UnitPlan) -> None:
     stage = relation(row.target_schema, names.staging(own, row))
-    listed_columns = columns(column.name for column in row.copied)
-    overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
-    conflict = merging.on_conflict(row) if row.merge_key else ""
-    with sessions.usual_names(session):
-        session.change(
-            f"INSERT INTO {relation(row.target_schema, row.target_table)} ({listed_columns}){overriding} "
-            f"SELECT {listed_columns} FROM {stage} WHERE true{conflict}"
-        )
+    placing.placed(session, row, stage, merge=bool(row.merge_key))
     session.change(f"DROP TABLE {stage}")

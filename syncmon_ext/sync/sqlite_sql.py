@@ -15,6 +15,12 @@ _INDEX: Final = re.compile(
     rf"CREATE (?P<unique>UNIQUE )?INDEX {_SPACE}{_NAME}{_SPACE}ON{_SPACE}{_NAME}",
     re.IGNORECASE | re.DOTALL,
 )
+_CONFLICT: Final = re.compile(rf"\bON{_SPACE}CONFLICT\b", re.IGNORECASE | re.DOTALL)
+
+
+def settles_conflicts(statement: str) -> bool:
+    """Whether a constraint of the table may say what becomes of rows that break it."""
+    return _CONFLICT.search(statement) is not None
 
 
 def renamed_table(statement: str, name: str) -> str:

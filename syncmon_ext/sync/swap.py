@@ -18,10 +18,10 @@ from syncmon_ext.sync import (
     circles,
     dangling,
     fence,
-    merging,
     names,
     new_checks,
     numbering,
+    placing,
     ranges,
     refusals,
     rejects,
@@ -38,7 +38,7 @@ from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.quoting import columns, relation, shown
+from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.results import SwapResult
 from syncmon_ext.sync.unit_row import UnitRow
 
@@ -209,14 +209,7 @@ def _is_moved(session: SqliteSession, own: Ownership, unit: UnitPlan) -> bool:
 
 def _move(session: AnySession, own: Ownership, unit: UnitPlan, expected: int) -> None:
     stage = relation(unit.target_schema, names.staging(own, unit))
-    listed = columns(column.name for column in unit.copied)
-    overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
-    conflict = merging.on_conflict(unit) if unit.swap == "merge" else ""
-    with sessions.usual_names(session):
-        moved = session.change(
-            f"INSERT INTO {relation(unit.target_schema, unit.target_table)} ({listed}){overriding} "
-            f"SELECT {listed} FROM {stage} WHERE true{conflict}"
-        )
+    moved = placing.placed(session, unit, stage, merge=unit.swap == "merge")
     if moved != expected:
         raise CountMismatch(
             f"table {shown(unit.target_schema, unit.target_table)}: {expected} rows were copied and "

@@ -12,7 +12,7 @@ from typing import Final
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import ranges, staging
+from syncmon_ext.sync import placing, ranges, staging
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident
 
@@ -64,7 +64,7 @@ def prepared(
         _columns(session, *at) != names for at in ((schema, unit.source_table), ("main", table))
     ):
         return None
-    statement = f"INSERT INTO {place} SELECT * FROM {origin}"
+    statement = f"{placing.inserting(session, table)} {place} SELECT * FROM {origin}"
     session.change("SAVEPOINT syncmon_transfer")
     if unit.swap == "create":
         staging.build_sqlite(session, unit, table)

@@ -1,5 +1,4 @@
 """PostgreSQL to SQLite: COPY in text form, split and typed, written with one prepared INSERT."""
-# ruff: noqa: S608  # names are quoted by sync.quoting; values are bound
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
-from syncmon_ext.sync import throttle, types
+from syncmon_ext.sync import placing, throttle, types
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -167,7 +166,7 @@ def _copied(
 ) -> Landed:
     names = columns(column.name for column in unit.copied)
     marks = ", ".join("?" * len(unit.copied))
-    insert = f"INSERT INTO main.{ident(table)} ({names}) VALUES ({marks})"
+    insert = f"{placing.inserting(target, table)} main.{ident(table)} ({names}) VALUES ({marks})"
     pacer = throttle.Pacer()
     big = big_values.found(source, target, unit, chunk, table)
     with _writer(target, unit, insert) as writer:

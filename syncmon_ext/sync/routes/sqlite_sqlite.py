@@ -13,7 +13,7 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import engine_url, refusals, throttle, transfer
+from syncmon_ext.sync import engine_url, placing, refusals, throttle, transfer
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
@@ -73,7 +73,7 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     counted = time.perf_counter()
     fault_point("chunk.read")
     pages = _pages(target)
-    into = f"INSERT INTO main.{ident(table)} ({names})"
+    into = f"{placing.inserting(target, table)} main.{ident(table)} ({names})"
     read = read_columns(column.name for column in unit.copied)
     select = f"SELECT {read} FROM {chosen.clause}"
     if pacer.bounded and not whole:
