@@ -40,6 +40,7 @@ static struct {
     sqlite3 *(*db_handle)(sqlite3_stmt *);
     int (*extended_errcode)(sqlite3 *);
     const char *(*errmsg)(sqlite3 *);
+    int (*changes)(sqlite3 *);
     int (*column_count)(sqlite3_stmt *);
     sqlite3_value *(*column_value)(sqlite3_stmt *, int);
     int (*value_type)(sqlite3_value *);
@@ -103,7 +104,7 @@ static PyObject *use_sqlite(PyObject *self, PyObject *args)
     if ((*(void **)&lite.name = found(library, "sqlite3_", #name)) == NULL) Py_RETURN_FALSE
     FIND(auto_extension); FIND(create_function_v2); FIND(context_db_handle); FIND(result_int64);
     FIND(prepare_v2); FIND(step); FIND(reset); FIND(finalize); FIND(db_handle);
-    FIND(extended_errcode); FIND(errmsg); FIND(column_count); FIND(column_value);
+    FIND(extended_errcode); FIND(errmsg); FIND(changes); FIND(column_count); FIND(column_value);
     FIND(value_type); FIND(value_int64); FIND(value_double); FIND(value_text); FIND(value_blob);
     FIND(value_bytes); FIND(bind_parameter_count); FIND(bind_null); FIND(bind_int64);
     FIND(bind_double); FIND(bind_text); FIND(bind_blob);
@@ -764,7 +765,8 @@ static int bind_field(sqlite3_stmt *statement, int place, char kind, char *text,
 }
 
 /* land(statement, kinds, data, offset) -> (rows, offset, state): inserts the lines of `data`.
- * state: 1 = the line at `offset` does not fit and was not inserted, 2 = all lines are in */
+ * rows: that are there now. state: 1 = the line at `offset` does not fit and was not inserted, 2 = all
+ * lines were given to SQLite */
 static PyObject *land(PyObject *self, PyObject *args)
 {
     PyObject *capsule;
@@ -786,6 +788,7 @@ static PyObject *land(PyObject *self, PyObject *args)
         return PyErr_NoMemory();
     memcpy(line, data + offset, (size_t)(size - offset));
     char *all = line, *last = line + (size - offset);
+    sqlite3 *db = lite.db_handle(statement);
     int state = 2, fits = 1, code = LITE_DONE;
     Py_BEGIN_ALLOW_THREADS;
     while (line < last) {
@@ -808,8 +811,8 @@ static PyObject *land(PyObject *self, PyObject *args)
         code = lite.step(statement);
         if (code != LITE_DONE)
             break;
+        count += lite.changes(db); /* a trigger may have left the row out */
         lite.reset(statement);
-        count++;
         line = end + 1;
     }
     Py_END_ALLOW_THREADS;

@@ -41,4 +41,5 @@ def rows(
 
 def land(statement: object, kinds: bytes, data: bytes, offset: int, /) -> tuple[int, int, int]:
     """Insert the lines of ``data`` from ``offset``: (rows, offset, state); state 1 = the line at the
-    offset does not fit and was not inserted, 2 = all are in."""
+    offset does not fit and was not inserted, 2 = all were given to SQLite. Rows that a trigger left out are
+    not counted."""
