@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from syncmon_ext.model.chunk import Window
+from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.task import Consistency, Mode, Verify
 
 
@@ -122,6 +122,7 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     where: dict[str, Any] = {}
     rows_total: int | None
     rows_total_is_estimate: bool
+    only: KeyValue | None = None  # the key of the one row that is meant, when it is tried again
     large_values: bool = False  # set while it is copied: its chunks run one at a time, and alone
     width_bytes: float | None = None  # of an average row, where the source's statistics tell
     depends_on: list[str] = []  # unit ids whose rows must be in place first (foreign keys)

@@ -29,9 +29,13 @@ def key_terms(unit: UnitPlan, alias: str = "", named: Callable[[str], str] = ide
 def conditions(
     unit: UnitPlan, low: KeyValue | None, high: KeyValue | None, bind: Bind
 ) -> list[str]:
-    """``(low, high]``, and the unit's window, as conditions to be joined with AND; ``bind`` gives the
-    text of a value."""
+    """``(low, high]``, and the unit's window or only row, as conditions to be joined with AND; ``bind``
+    gives the text of a value."""
     found = _window(unit, bind)
+    if unit.only is not None:
+        terms = key_terms(unit, named=naming(bind))
+        values = unpacked(unit.only)
+        found += [f"{term} = {bind(at)}" for term, at in zip(terms, values, strict=True)]
     if low is not None:
         found.append(_compare(unit, ">", low, bind))
     if high is not None:

@@ -150,8 +150,37 @@ def described(
     source: AnySession, own: Ownership, unit: UnitPlan, chunk: Chunk, error: BadRow
 ) -> tuple[Reject, KeyValue] | None:
     """The one row of ``chunk`` in the source as a reject, with its key; None where it is gone."""
+    found = _read(source, source_schema(source, unit), unit, chunk)
+    if found is None:
+        return None
+    key, row = found
+    reject = Reject(
+        unit_id=unit.unit_id,
+        run_id=own.run_id,
+        key=dict(zip(unit.key, key, strict=True)),
+        column=error.column or None,
+        error=error.reason or "the row was refused",
+        rejected_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        message=error.message,
+        row=row,
+    )
+    return reject, key
+
+
+def values_of(
+    session: AnySession, schema: str | None, row: UnitPlan
+) -> dict[str, str | None] | None:
+    """What would be kept of the one row that ``row`` reads; None where it is not there."""
+    found = _read(session, schema, row, Chunk(low=None, high=None))
+    return None if found is None else found[1]
+
+
+def _read(
+    source: AnySession, schema: str | None, unit: UnitPlan, chunk: Chunk
+) -> tuple[KeyValue, dict[str, str | None]] | None:
+    """The key of the first row of ``chunk``, and its values as texts that are cut where they are long."""
     wanted = [*unit.key, *(column.name for column in unit.copied)]
-    table = relation(source_schema(source, unit), unit.source_table)
+    table = relation(schema, unit.source_table)
     values: list[Any] = []
     if isinstance(source, PostgresSession):
         where = ranges.where(unit, chunk.low, chunk.high, source.literal)
@@ -180,19 +209,8 @@ def described(
     rest = list(rows[0][len(unit.key) :])
     if source.dialect == "sqlite":
         rest = [_decoded(text, kind) for text, kind in zip(rest[::2], rest[1::2], strict=True)]
-        shown = packed(key)
-        key = shown
-    reject = Reject(
-        unit_id=unit.unit_id,
-        run_id=own.run_id,
-        key=dict(zip(unit.key, key, strict=True)),
-        column=error.column or None,
-        error=error.reason or "the row was refused",
-        rejected_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        message=error.message,
-        row=dict(zip(wanted[len(unit.key) :], rest, strict=True)),
-    )
-    return reject, key
+        key = packed(key)
+    return key, dict(zip(wanted[len(unit.key) :], rest, strict=True))
 
 
 def source_schema(session: AnySession, unit: UnitPlan) -> str | None:

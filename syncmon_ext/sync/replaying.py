@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -22,12 +21,12 @@ from syncmon_ext.sync import (
     ledger,
     names,
     placing,
+    recognising,
     rejects,
     staging,
 )
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import READER, AnySession
-from syncmon_ext.sync.keys import unpacked
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import relation
 from syncmon_ext.sync.routes.registry import ROUTES
@@ -105,12 +104,15 @@ def _tried(
     key: KeyValue,
 ) -> str:
     row = _one_row(unit, key)
+    known = reject
     try:
         with sessions.opened(target, own.application_name) as session:
             snapshot = None
             with session.transaction():
                 staging.create(session, own, row)
                 with ROUTES[unit.route](source, session, snapshot) as way:
+                    if row.chunk_method == "rowid":
+                        known = recognising.recognised(way, row, reject)
                     landed = way.copy(row, Chunk(low=None, high=None), names.staging(own, row))
                 _put(session, own, row)
                 session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
@@ -118,7 +120,7 @@ def _tried(
             return "replayed" if landed.rows else "gone"
     except BadRow as error:
         again = msgspec.structs.replace(
-            reject, column=error.column or None, error=error.reason, message=error.message
+            known, column=error.column or None, error=error.reason, message=error.message
         )
         with sessions.opened(target, own.application_name) as session, session.transaction():
             kept = msgspec.structs.replace(own, run_id=reject.run_id)
@@ -129,10 +131,9 @@ def _tried(
 
 def _one_row(unit: UnitPlan, key: KeyValue) -> UnitPlan:
     """The unit as if it were one row, staged by itself and put into the table that is there."""
-    chosen: Mapping[str, object] = dict(zip(unit.key, unpacked(key), strict=True))
     return msgspec.structs.replace(
         unit,
-        where={**unit.where, **chosen},
+        only=key,
         window=None,
         direct=False,
         swap="merge" if unit.merge_key else "move",
