@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import merging
+from syncmon_ext.sync import merging, staging
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
@@ -13,20 +13,18 @@ from syncmon_ext.sync.quoting import columns, relation
 from syncmon_ext.sync.sqlite_sql import settles_conflicts
 
 
-def inserting(session: AnySession, table: str) -> str:
-    """The words that an INSERT into ``table`` begins with.
+def inserting(session: AnySession, unit: UnitPlan, table: str) -> str:
+    """The words that an INSERT into ``table``, of the unit, begins with.
 
     A constraint of SQLite may say itself that a row which breaks it is left out, or takes the place of
     another; OR ABORT makes it an error. Not for every table: it also overrules the INSERT OR … of triggers.
     """
     if not isinstance(session, SqliteSession):
         return "INSERT INTO"
-    made = session.execute(
-        "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE",
-        (table,),
-    )
-    settles = any(settles_conflicts(statement) for (statement,) in made)
-    return "INSERT OR ABORT INTO" if settles else "INSERT INTO"
+    # A table of the unit's own needs no look into a schema that may have thousands of others.
+    own = unit.swap == "create"
+    made = (unit.create_sql or "") if own else staging.own_statement(session, table)
+    return "INSERT OR ABORT INTO" if settles_conflicts(made) else "INSERT INTO"
 
 
 def placed(session: AnySession, unit: UnitPlan, stage: str, *, merge: bool) -> int:
@@ -37,6 +35,6 @@ def placed(session: AnySession, unit: UnitPlan, stage: str, *, merge: bool) -> i
     table = relation(unit.target_schema, unit.target_table)
     with sessions.usual_names(session):
         return session.change(
-            f"{inserting(session, unit.target_table)} {table} ({listed}){overriding} "
+            f"{inserting(session, unit, unit.target_table)} {table} ({listed}){overriding} "
             f"SELECT {listed} FROM {stage} WHERE true{conflict}"
         )

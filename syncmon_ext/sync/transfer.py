@@ -64,7 +64,7 @@ def prepared(
         _columns(session, *at) != names for at in ((schema, unit.source_table), ("main", table))
     ):
         return None
-    statement = f"{placing.inserting(session, table)} {place} SELECT * FROM {origin}"
+    statement = f"{placing.inserting(session, unit, table)} {place} SELECT * FROM {origin}"
     session.change("SAVEPOINT syncmon_transfer")
     if unit.swap == "create":
         staging.build_sqlite(session, unit, table)

@@ -166,7 +166,9 @@ def _copied(
 ) -> Landed:
     names = columns(column.name for column in unit.copied)
     marks = ", ".join("?" * len(unit.copied))
-    insert = f"{placing.inserting(target, table)} main.{ident(table)} ({names}) VALUES ({marks})"
+    insert = (
+        f"{placing.inserting(target, unit, table)} main.{ident(table)} ({names}) VALUES ({marks})"
+    )
     pacer = throttle.Pacer()
     big = big_values.found(source, target, unit, chunk, table)
     with _writer(target, unit, insert) as writer:

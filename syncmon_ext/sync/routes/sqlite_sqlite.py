@@ -73,7 +73,7 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     counted = time.perf_counter()
     fault_point("chunk.read")
     pages = _pages(target)
-    into = f"{placing.inserting(target, table)} main.{ident(table)} ({names})"
+    into = f"{placing.inserting(target, unit, table)} main.{ident(table)} ({names})"
     read = read_columns(column.name for column in unit.copied)
     select = f"SELECT {read} FROM {chosen.clause}"
     if pacer.bounded and not whole:
