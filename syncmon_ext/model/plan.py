@@ -24,6 +24,7 @@ class ColumnPlan(msgspec.Struct, frozen=True, kw_only=True):
     identity: bool = False  # the target numbers new rows; its sequence is set after the copy
     generated: str | None = None  # the target computes the column: it is made, not copied
     virtual: bool = False  # it is computed when it is read
+    no_null: bool = False  # SQLite would number the row: it is refused
     check: str = ""  # the rule that each value must pass on its way, see sync.types
 
 

@@ -19,6 +19,7 @@ from syncmon_ext.sync import (
     merging,
     new_checks,
     new_indexes,
+    rowid_nulls,
     widths,
 )
 from syncmon_ext.sync.databases.sessions import AnySession
@@ -134,6 +135,8 @@ def planned(
         warnings += index_warnings
         checks, check_warnings = new_checks.planned(shape, plans, pair)
         warnings += check_warnings
+    if place.dialect == "sqlite" and place.shape is not None:
+        plans = rowid_nulls.marked(shape, plans, place.shape)
     unit = UnitPlan(
         unit_id=table.unit_id,
         ordinal=ordinal,

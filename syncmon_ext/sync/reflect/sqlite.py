@@ -24,6 +24,7 @@ from syncmon_ext.sync.reflect.shape import (
 )
 
 PAGES_SEEN: Final = 50  # of a tree whose rows are guessed
+ROWID: Final = "rowid"  # the name of the key that INTEGER PRIMARY KEY is
 _ROWID_NAMES: Final = ("rowid", "_rowid_", "oid")
 COLLATIONS: Final = ("BINARY", "NOCASE", "RTRIM")  # the ones that are always there
 
@@ -134,7 +135,7 @@ def _shape(
     if alias:
         keys.insert(
             0,
-            KeyShape(name="rowid", columns=primary, collations=[None], primary=True, usable=True),
+            KeyShape(name=ROWID, columns=primary, collations=[None], primary=True, usable=True),
         )
         indexes.insert(0, IndexShape(name="", columns=primary, unique=True, primary=True))
     return TableShape(

@@ -15,7 +15,7 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
-from syncmon_ext.sync import placing, throttle, types
+from syncmon_ext.sync import placing, rowid_nulls, throttle, types
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -165,13 +165,13 @@ def _copied(
     source: PostgresSession, target: SqliteSession, unit: UnitPlan, chunk: Chunk, table: str
 ) -> Landed:
     names = columns(column.name for column in unit.copied)
-    marks = ", ".join("?" * len(unit.copied))
     insert = (
-        f"{placing.inserting(target, unit, table)} main.{ident(table)} ({names}) VALUES ({marks})"
+        f"{placing.inserting(target, unit, table)} main.{ident(table)} ({names}) "
+        f"VALUES ({rowid_nulls.marks(unit)})"
     )
     pacer = throttle.Pacer()
     big = big_values.found(source, target, unit, chunk, table)
-    with _writer(target, unit, insert) as writer:
+    with rowid_nulls.refused(target, unit), _writer(target, unit, insert) as writer:
         others = copy_statement(source, unit, chunk, "", big.others if big else "")
         landed = _all_read(source, target, others, writer, pacer)
         for row in big.rows if big else ():

@@ -13,11 +13,11 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import engine_url, placing, refusals, throttle, transfer
+from syncmon_ext.sync import engine_url, placing, refusals, rowid_nulls, throttle, transfer
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
 from syncmon_ext.sync.faults import fault_point
-from syncmon_ext.sync.quoting import columns, ident, read_columns
+from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
 from syncmon_ext.sync.routes.odd_texts import OddTexts
 from syncmon_ext.sync.routes.sqlite_source import all_rows, largest_bytes, selection
@@ -39,7 +39,8 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
 
     def copy(unit: UnitPlan, chunk: Chunk, table: str) -> Landed:
         try:
-            return _copied(target, schema, unit, chunk, table)
+            with rowid_nulls.refused(target, unit):
+                return _copied(target, schema, unit, chunk, table)
         except CopyFailed as error:
             if refusals.NO_COLUMN not in error.message:
                 raise
@@ -74,8 +75,7 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     fault_point("chunk.read")
     pages = _pages(target)
     into = f"{placing.inserting(target, unit, table)} main.{ident(table)} ({names})"
-    read = read_columns(column.name for column in unit.copied)
-    select = f"SELECT {read} FROM {chosen.clause}"
+    select = f"SELECT {rowid_nulls.selected(unit)} FROM {chosen.clause}"
     if pacer.bounded and not whole:
         rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer)
     else:
