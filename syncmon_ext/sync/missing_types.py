@@ -1,4 +1,4 @@
-"""Types, collations and shared sequences that a new table needs and its target does not have."""
+"""Types, collations and shared sequences that a new table needs: its target lacks them, or has others."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.reflect import postgresql_types
+from syncmon_ext.sync.reflect.shape import TableShape
 
 _NUMBERS: Final = re.compile(r"nextval\('((?:[^']|'')+)'::regclass\)")
 
 
-def checked(target: PostgresSession, units: Sequence[UnitPlan]) -> list[UnitPlan]:
+def checked(
+    target: PostgresSession, units: Sequence[UnitPlan], shapes: dict[str, TableShape]
+) -> list[UnitPlan]:
     """``units`` with an error for each column that ``target`` cannot make."""
     made = [
         unit
@@ -27,16 +31,44 @@ def checked(target: PostgresSession, units: Sequence[UnitPlan]) -> list[UnitPlan
     no_types = _missing(target, "to_regtype", types)
     no_collations = _missing(target, "to_regcollation", collations)
     no_sequences = _missing(target, "to_regclass", sequences)
-    if not no_types and not no_collations and not no_sequences:
-        return list(units)
-    names = {unit.unit_id for unit in made}
+    wanted = {unit.unit_id: _definitions(unit, shapes) for unit in made}
+    there = sorted({name for of in wanted.values() for name in of} - no_types)
+    known = postgresql_types.named(target, there) if there else {}
     return [
         msgspec.structs.replace(
-            unit, errors=unit.errors + _errors(unit, no_types, no_collations, no_sequences)
+            unit,
+            errors=unit.errors
+            + _errors(unit, no_types, no_collations, no_sequences)
+            + _other_types(unit, wanted[unit.unit_id], known),
         )
-        if unit.unit_id in names
+        if unit.unit_id in wanted
         else unit
         for unit in units
+    ]
+
+
+def _definitions(unit: UnitPlan, shapes: dict[str, TableShape]) -> dict[str, str]:
+    """By their names, the definitions in the source of the types that a table is made with."""
+    shape = shapes.get(unit.unit_id)
+    return {
+        column.target_type: origin.definition
+        for column in unit.columns
+        if unit.makes_table
+        and shape is not None
+        and (origin := shape.column(column.name)) is not None
+        and origin.definition is not None
+    }
+
+
+def _other_types(unit: UnitPlan, wanted: dict[str, str], known: dict[str, str]) -> list[str]:
+    return [
+        f"column {column.name} would not survive: {column.target_type} is {wanted[column.target_type]} in "
+        f"the source and {known[column.target_type]} in the target; make the types alike, or make the table "
+        "in the target with a type that holds the values"
+        for column in unit.columns
+        if column.generated is None
+        and column.target_type in wanted
+        and wanted[column.target_type] != known.get(column.target_type, wanted[column.target_type])
     ]
 
 

@@ -316,25 +316,48 @@ def test_sqlite_value_that_postgresql_would_write_otherwise_stops_the_copy(
         copy.copy_all(copy.units[0], 500)
 
 
-@pytest.mark.parametrize(
-    ("source_type", "target_type", "made"),
-    [
-        ("interval", "interval year", ""),
-        ("price", "price", "CREATE DOMAIN price AS {}"),
-        ("pair", "pair", "CREATE TYPE pair AS (a {}, b int)"),
-    ],
-)
-def test_type_that_holds_less_is_lossy(
-    database: Maker, source_type: str, target_type: str, made: str
-) -> None:
+PRICE = "CREATE DOMAIN price AS {}"
+MADE = {  # types by their names, each of a number
+    "price": PRICE,
+    "pair": "CREATE TYPE pair AS (a {}, b int)",
+    "other": f"{PRICE}; CREATE DOMAIN other AS price",
+    "price[]": PRICE,
+    "listed": "CREATE DOMAIN listed AS {}[]",
+    "prices": f"{PRICE}; CREATE TYPE prices AS (a int, b price[])",
+    "nest": f"{PRICE}; CREATE TYPE egg AS (a price); CREATE TYPE nest AS (b egg)",
+    "span": f"{PRICE}; CREATE TYPE span AS RANGE (subtype = price)",
+    "spans": f"{PRICE}; CREATE TYPE span AS RANGE (subtype = price, multirange_type_name = spans)",
+}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["existing", "new"])
+@pytest.mark.parametrize("kind", MADE)
+def test_type_of_another_definition_is_lossy(database: Maker, kind: str, there: bool) -> None:
     source, target = database("postgresql"), database("postgresql")
-    for db, kind, inner in (
-        (source, source_type, "numeric"),
-        (target, target_type, "numeric(9,1)"),
-    ):
-        if made:
-            db.run(made.format(inner))
+    for db, inner in ((source, "numeric"), (target, "numeric(9,1)")):
+        db.run(*MADE[kind].format(inner).split("; "))
+    for db in (source, target) if there else (source,):
         db.run(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
+    (found,) = errors(Copy(source, target, tables=["t"]))
+    assert "column v would not survive" in found and "numeric(9,1)" in found
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["existing", "new"])
+@pytest.mark.parametrize("kind", MADE)
+def test_type_of_the_same_definition_is_exact(database: Maker, kind: str, there: bool) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for db in (source, target):
+        db.run("CREATE TYPE first AS (a int)" if db is source else "SELECT 1")  # other numbers
+        db.run(*MADE[kind].format("numeric").split("; "))
+    for db in (source, target) if there else (source,):
+        db.run(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
+    assert errors(Copy(source, target, tables=["t"])) == []
+
+
+def test_interval_of_fewer_fields_is_lossy(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v interval)")
+    target.run("CREATE TABLE t (id int PRIMARY KEY, v interval year)")
     assert "column v would not survive" in errors(Copy(source, target, tables=["t"]))[0]
 
 

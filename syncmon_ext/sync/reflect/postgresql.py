@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from syncmon_ext.sync.databases.postgresql import PostgresSession
-from syncmon_ext.sync.reflect import postgresql_indexes
+from syncmon_ext.sync.reflect import postgresql_indexes, postgresql_types
 from syncmon_ext.sync.reflect.shape import (
     CheckShape,
     ColumnShape,
@@ -51,21 +51,15 @@ SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), form
            SELECT 1 FROM pg_depend p JOIN pg_class s ON s.oid = p.objid AND s.relkind = 'S'
            WHERE p.refclassid = 'pg_class'::regclass AND p.refobjid = a.attrelid
              AND p.refobjsubid = a.attnum AND p.deptype IN ('a', 'i')),
-       a.attgenerated, t.typtype, et.typtype, coalesce(et.oid, t.oid)::bigint >= 16384,
-       CASE coalesce(et.typtype, t.typtype)
-       WHEN 'd' THEN format_type(coalesce(et.typbasetype, t.typbasetype),
-                                 coalesce(et.typtypmod, t.typtypmod))
-       WHEN 'c' THEN (SELECT string_agg(f.attname || ' ' || format_type(f.atttypid, f.atttypmod), ', '
-                                        ORDER BY f.attnum)
-                      FROM pg_attribute f WHERE f.attrelid = coalesce(et.typrelid, t.typrelid)
-                      AND f.attnum > 0 AND NOT f.attisdropped) END,
+       a.attgenerated, coalesce(et.typtype, t.typtype), coalesce(et.oid, t.oid)::bigint,
        a.attidentity = 'a'
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_type et ON et.oid = t.typelem AND t.typcategory = 'A'
+LEFT JOIN pg_type et ON et.oid = t.typelem AND t.typcategory = 'A' AND t.typtype = 'b'
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
+_ELEMENT: Final = 9  # where the number of a type is in a row of _COLUMNS without the table's
 _FOREIGN_KEYS: Final = """
 SELECT con.conrelid::bigint, con.conname,
        ARRAY(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY k(n, o)
@@ -225,6 +219,8 @@ def _batch(
         )
     )
     pointing = inbound(session, oids)
+    elements = {row[_ELEMENT] for rows in columns.values() for row in rows}
+    definitions = postgresql_types.definitions(session, elements)
     shapes = {}
     for schema, table, oid, kind, tuples, size, pages, block, heirs in tables:
         keys, made = postgresql_indexes.indexed(indexes[oid])
@@ -234,7 +230,7 @@ def _batch(
             schema=schema,
             name=table,
             kind=PARENT if heirs else _KINDS[kind],
-            columns=[_column(*row) for row in columns[oid]],
+            columns=[_column(definitions, *row) for row in columns[oid]],
             keys=keys,
             indexes=made,
             checks=[
@@ -282,6 +278,7 @@ def _by_table(
 
 
 def _column(
+    definitions: dict[int, str],
     name: str,
     full: str,
     base: str,
@@ -290,10 +287,8 @@ def _column(
     default: str | None,
     identity: bool,
     generated: str,
-    typtype: str,
-    element: str | None,
-    user_defined: bool,
-    definition: str | None,
+    kind: str,
+    element: int,
     numbered_always: bool,
 ) -> ColumnShape:
     return ColumnShape(
@@ -306,9 +301,9 @@ def _column(
         identity=identity,
         generated=default if generated else None,
         virtual=generated == "v",
-        kind=element or typtype,
-        user_defined=user_defined,
-        definition=definition,
+        kind=kind,
+        user_defined=element >= postgresql_types.FIRST_OWN,
+        definition=definitions.get(element),
         numbered_always=numbered_always,
     )
 

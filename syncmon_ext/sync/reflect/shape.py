@@ -24,12 +24,14 @@ class ColumnShape(msgspec.Struct, frozen=True, kw_only=True):
         ""  # PostgreSQL's typtype: b(ase), e(num), c(omposite), d(omain), r(ange), m(ultirange)
     )
     user_defined: bool = False  # the type is not the database's own
-    definition: str | None = None  # of a domain or a composite type: what it is made of
+    definition: str | None = None  # of a type that is user-defined: all that it is made of
 
     @property
     def has_own_operators(self) -> bool:
         """Whether values compare by what an extension brought; names of its types have a schema."""
-        return self.user_defined and (self.kind == "b" or "." in (self.definition or ""))
+        return self.user_defined and (
+            self.kind == "b" or (self.kind in "cd" and "." in (self.definition or ""))
+        )
 
 
 class KeyShape(msgspec.Struct, frozen=True, kw_only=True):
