@@ -117,6 +117,7 @@ def _new(
                 warnings.append(f"the default of {column.name} calls a function and is not made")
             else:
                 default = column.default
+    mapping = types.telling_xml(column, mapping)
     return ColumnPlan(
         name=column.name,
         source_type=column.type,
@@ -142,6 +143,7 @@ def _existing(
         ("sqlite", "sqlite"): types.sqlite_to_sqlite,
         ("postgresql", "postgresql"): types.postgresql_to_postgresql,
     }[dialect, target_dialect](column, into)
+    mapping = types.telling_xml(column, mapping)
     return ColumnPlan(
         name=column.name,
         source_type=column.type,

@@ -171,6 +171,7 @@ def _expression(column: ColumnPlan, form: str) -> str:
         return f"trim_scale({name})::text"
     if form == types.TIMESTAMPTZ:
         return f"({name} AT TIME ZONE 'UTC')::text"
+    name += types.XML_AS.get(column.source_type) or types.XML_AS.get(column.target_type, "")
     # format() takes the type's own text; a cast would trim character(n). IS NOT NULL would ask for the
     # fields of a composite.
     return f"CASE WHEN {name} IS DISTINCT FROM NULL THEN format('%s', {name}) END"

@@ -16,6 +16,10 @@ DATE, TIMESTAMP, TIMESTAMPTZ, UUID, ANY = "date", "timestamp", "timestamptz", "u
 
 _INTEGERS: Final = {"smallint": 2, "integer": 4, "bigint": 8}
 _TEXTS: Final = ("text", "character varying", "character", "name", "citext")
+# PostgreSQL writes xml without the declaration that a cast keeps.
+XML_AS: Final = {"xml": "::text", "xml[]": "::text[]"}
+# As it ends a field of a composite, or is what a domain is of.
+_XML_WITHIN: Final = re.compile(r"(^| )xml(\[\])?(?=[,;]|$)")
 _MODIFIER: Final = re.compile(r"\((\d+)(?:,(-?\d+))?\)")
 
 
@@ -33,6 +37,17 @@ def modifier(name: str) -> tuple[int, int | None] | None:
     """The numbers of a type's modifier: (10, 2) of ``numeric(10,2)``; None where it has none."""
     found = _MODIFIER.search(name)
     return (int(found[1]), int(found[2]) if found[2] else None) if found else None
+
+
+def telling_xml(column: ColumnShape, mapping: Mapping) -> Mapping:
+    """``mapping``, told to be lossy where PostgreSQL writes no xml of a value as it is kept."""
+    if not _XML_WITHIN.search(column.definition or ""):
+        return mapping
+    return msgspec.structs.replace(
+        mapping,
+        lossy=True,
+        reason=f"xml within {column.type}: PostgreSQL leaves out its declaration (<?xml … ?>)",
+    )
 
 
 def sqlite_to_new_postgresql(column: ColumnShape, stored: set[str]) -> Mapping:

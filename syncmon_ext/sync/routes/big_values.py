@@ -18,7 +18,7 @@ from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident, relation
 from syncmon_ext.sync.reflect.sqlite import affinity
-from syncmon_ext.sync.routes.postgresql_source import MOST_COMPRESSED, kept_elsewhere
+from syncmon_ext.sync.routes.postgresql_source import MOST_COMPRESSED, kept_elsewhere, read
 
 BIG_BYTES: Final = 8 << 20  # from here on a value goes in slices
 SLICE_BYTES: Final = 2 << 20
@@ -120,7 +120,7 @@ def statement(unit: UnitPlan, row: BigRow) -> str:
     listed = ", ".join(
         f"''::{column.source_type} AS {ident(column.name)}"
         if column.name in row.sizes
-        else ident(column.name)
+        else read(column)
         for column in unit.copied
     )
     table = relation(unit.source_schema, unit.source_table)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
-from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync import ranges
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER
-from syncmon_ext.sync.quoting import columns, ident, relation
+from syncmon_ext.sync.quoting import ident, relation
 from syncmon_ext.sync.routes import compiled
+from syncmon_ext.sync.types import XML_AS
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,11 +47,16 @@ def reading(source: Connection, snapshot: str | None) -> Iterator[PostgresSessio
             yield session
 
 
+def read(column: ColumnPlan) -> str:
+    """A column in a SELECT: its values' text is read back the same."""
+    return ident(column.name) + XML_AS.get(column.source_type, "")
+
+
 def copy_statement(
     session: PostgresSession, unit: UnitPlan, chunk: Chunk, options: str, condition: str = ""
 ) -> str:
     """``COPY (SELECT …) TO STDOUT`` for the rows of ``chunk`` that meet ``condition``."""
-    names = columns(column.name for column in unit.copied)
+    names = ", ".join(map(read, unit.copied))
     table = relation(unit.source_schema, unit.source_table)
     where = ranges.where(unit, chunk.low, chunk.high, session.literal)
     if condition:
