@@ -189,3 +189,37 @@ def test_what_cannot_be_sliced_is_copied_whole(
     target.run(made)
     assert Copy(source, target, tables=["t"]).run() == {"t": 3}
     assert target.query("SELECT * FROM t") == source.query("SELECT * FROM t ORDER BY id")
+
+
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize(
+    "looks",
+    [
+        "CREATE INDEX i ON t (id) WHERE a LIKE 'v%'",
+        "CREATE INDEX i ON t (substr(a, 1, 3))",
+        "CREATE TRIGGER r AFTER INSERT ON T BEGIN INSERT INTO seen VALUES (substr(NEW.a, 1, 2)); END",
+        "ALTER TABLE t ADD COLUMN g AS (substr(a, 1, 2)); CREATE INDEX i ON t (g)",
+    ],
+    ids=["partial index", "index on an expression", "trigger", "generated column"],
+)
+def test_what_looks_at_a_value_sees_all_of_it(
+    database: Maker, small_slices: None, looks: str, direct: bool
+) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run(
+        "CREATE TABLE t (id integer PRIMARY KEY, a text)",
+        "ALTER TABLE t ALTER a SET STORAGE EXTERNAL",
+        "INSERT INTO t SELECT i, repeat('v' || i, 2000) FROM generate_series(1, 3) AS i",
+    )
+    target.run("CREATE TABLE seen (a)", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    target.run(*looks.split("; ") if "ALTER" in looks else (looks,))
+    options = {"direct": True, "verify": "count"} if direct else {}
+    assert Copy(source, target, tables=["t"], mode="append", **options).run() == {"t": 3}
+    assert target.query("SELECT id, a FROM t") == source.query("SELECT * FROM t ORDER BY id")
+    assert target.query("PRAGMA integrity_check") == [("ok",)]
+    if "INDEX" in looks and "ALTER" not in looks:
+        asked = "SELECT count(*) FROM t INDEXED BY i WHERE "
+        ask = "a LIKE 'v%'" if "WHERE" in looks else "substr(a, 1, 3) = 'v1v'"
+        assert target.query(asked + ask) == [(3 if "WHERE" in looks else 1,)]
+    if "TRIGGER" in looks:
+        assert target.query("SELECT a FROM seen ORDER BY a") == [("v1",), ("v2",), ("v3",)]

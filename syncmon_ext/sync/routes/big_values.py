@@ -29,6 +29,9 @@ _AFFINITIES: Final = {types.BLOB: ("BLOB",), types.TEXT: ("TEXT", "BLOB")}
 _ROOM: Final = {types.BLOB: "zeroblob(?)", types.TEXT: "CAST(zeroblob(?) AS TEXT)"}
 
 
+_EXPRESSION: Final = -2  # in place of a column's number, in an index
+
+
 class BigRow(msgspec.Struct, frozen=True, kw_only=True):
     """Where the source has a row, and the bytes of its values that are big."""
 
@@ -106,6 +109,15 @@ def _writable(target: SqliteSession, table: str) -> set[str]:
     )
     if not listed or listed[0][0] or "CHECK" in listed[0][1].upper():
         return set()  # no rowids, or a check that the value must pass when it is inserted
+    looked_at = target.execute(
+        "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE "
+        "UNION ALL SELECT 1 FROM pragma_table_xinfo(?) WHERE hidden IN (2, 3) "
+        "UNION ALL SELECT 1 FROM pragma_index_list(?) i, pragma_index_xinfo(i.name) x "
+        f"WHERE i.partial OR x.cid = {_EXPRESSION} LIMIT 1",
+        (table,) * 3,
+    )
+    if looked_at:
+        return set()  # by what is not told that the value comes later
     rows = target.execute(
         "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0 AND NOT pk AND name NOT IN "
         "(SELECT x.name FROM pragma_index_list(?) i, pragma_index_xinfo(i.name) x "
