@@ -51,11 +51,16 @@ def choose(shape: TableShape, dialect: str, wanted: Sequence[str] | None) -> Key
             ],
         )
     if shape.kind == "table" and dialect == "postgresql":
+        lacking = (
+            "that chunks can be cut by"
+            if any(not _nullable(shape, key.columns) for key in shape.keys)
+            else "that is NOT NULL"
+        )
         return KeyChoice(
             method="ctid",
             warnings=[
-                "no key that is NOT NULL: cut by physical order within one snapshot; after a pause "
-                "this table starts again"
+                f"no key {lacking}: cut by physical order within one snapshot; after a pause this table "
+                "starts again"
             ],
         )
     return KeyChoice(
@@ -84,6 +89,10 @@ def _by_key(shape: TableShape, key: KeyShape) -> KeyChoice:
     )
 
 
+def _nullable(shape: TableShape, names: Sequence[str]) -> list[str]:
+    return [n for n in names if (c := shape.column(n)) is not None and c.nullable]
+
+
 def _wanted(shape: TableShape, wanted: list[str]) -> KeyChoice:
     missing = [name for name in wanted if shape.column(name) is None]
     if missing:
@@ -93,11 +102,10 @@ def _wanted(shape: TableShape, wanted: list[str]) -> KeyChoice:
     for key in shape.keys:
         if key.columns == wanted and key.usable:
             return _by_key(shape, key)
-    nullable = [n for n in wanted if (c := shape.column(n)) is not None and c.nullable]
-    if nullable:
+    if nullable := _nullable(shape, wanted):
         why = f"{', '.join(nullable)} may be NULL"
     else:
-        why = "no unique index in this order and in the columns' own collation"
+        why = "no unique index in this order and in the columns' own collation, or its type has no bounds"
     others = [", ".join(key.columns) for key in shape.keys if key.usable]
     remedy = f"use key = [{others[0]}]" if others else "leave key out"
     return KeyChoice(

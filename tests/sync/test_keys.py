@@ -85,6 +85,62 @@ def test_keys_of_postgresql(
     check_union(source, target, "t", size)
 
 
+@pytest.mark.parametrize(
+    ("made", "kind", "values"),
+    [
+        ("", "regclass", ["pg_class", "pg_type", "pg_proc"]),
+        ("", "regtype", ["integer", "text", "boolean"]),
+        ("", "regrole", ["pg_monitor", "pg_read_all_data"]),
+        ("CREATE DOMAIN kind AS regtype", "kind", ["integer", "text", "boolean"]),
+        ("CREATE TYPE pt AS (x int, y text)", "pt", ["(1,a)", "(2,b)", "(2,c)"]),
+        ("CREATE TYPE pt AS (x int); CREATE DOMAIN place AS pt", "place", ["(1)", "(2)", "(3)"]),
+        ("CREATE TYPE e AS ENUM ('z', 'b', 'a'); CREATE DOMAIN de AS e", "de", ["z", "b", "a"]),
+    ],
+)
+@pytest.mark.parametrize("more", ["", ", n"])
+def test_key_whose_bounds_have_no_type_is_not_used(
+    database: Maker, made: str, kind: str, values: list[str], more: str
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for db in (source, target):
+        db.run(*filter(None, made.split("; ")))
+    source.run(f"CREATE TABLE t (k {kind} NOT NULL, n int NOT NULL, PRIMARY KEY (k{more}))")
+    source.insert("t", [(value, n) for n, value in enumerate(values)])
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].chunk_method == "ctid"
+    assert "no key that chunks can be cut by" in copy.units[0].warnings[0]
+    assert copy.run(2) == {"t": len(values)}
+    read = "SELECT k::text, n FROM t ORDER BY n"
+    assert target.query(read) == source.query(read)
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "values"),
+    [
+        ("", "oid", ["1", "4294967295"]),
+        ("CREATE TYPE e AS ENUM ('z', 'b', 'a')", "e", ["z", "b", "a"]),
+        ("CREATE TYPE e AS ENUM ('z', 'b', 'a')", "e[]", ["{z}", "{b,a}"]),
+        ("CREATE DOMAIN dt AS text", "dt", ["b", "a"]),
+        ("CREATE DOMAIN di AS int", "di", ["10", "9"]),
+        ("CREATE DOMAIN dr AS int4range", "dr", ["[1,2)", "empty"]),
+        ("CREATE DOMAIN da AS int[]", "da", ["{1}", "{}"]),
+        ("", "varchar(5)", ["b", "a"]),
+        ("", "cidr", ["10.0.0.0/8", "::1/128"]),
+    ],
+)
+def test_key_whose_bounds_take_its_type_is_used(
+    database: Maker, made: str, kind: str, values: list[str]
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for db in (source, target):
+        db.run(*filter(None, [made]))
+    source.run(f"CREATE TABLE t (k {kind} PRIMARY KEY)")
+    source.insert("t", [(value,) for value in values])
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].chunk_method == "key"
+    assert copy.run(1) == {"t": len(values)}
+
+
 @pytest.mark.parametrize("size", [1, 2, 1000])
 @pytest.mark.parametrize("collation", ["BINARY", "NOCASE", "RTRIM"])
 @pytest.mark.parametrize("tail", ["", "WITHOUT ROWID"])

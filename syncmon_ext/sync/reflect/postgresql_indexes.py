@@ -41,7 +41,12 @@ SELECT i.indrelid::bigint, c.relname, i.indisunique, i.indisprimary,
        (SELECT bool_and(a.attnotnull AND i.indoption[k.o - 1] = 0
                         AND i.indcollation[k.o - 1] = a.attcollation AND oc.opcdefault
                         -- others' operators are not found: pg_catalog alone is searched
-                        AND oc.opcnamespace = 'pg_catalog'::regnamespace)
+                        AND oc.opcnamespace = 'pg_catalog'::regnamespace
+                        -- A bound has no type, and takes the operator's: not all of their texts are values.
+                        AND oc.opcintype <> 'record'::regtype
+                        AND (oc.opcintype <> 'oid'::regtype OR a.atttypid = 'oid'::regtype)
+                        AND (oc.opcintype <> 'anyenum'::regtype
+                             OR a.atttypid IN (SELECT y.oid FROM pg_type y WHERE y.typtype = 'e')))
         FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(n, o)
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n
         JOIN pg_opclass oc ON oc.oid = i.indclass[k.o - 1]),
