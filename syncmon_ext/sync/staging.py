@@ -20,7 +20,7 @@ from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import columns, ident, relation
 from syncmon_ext.sync.reflect.postgresql_indexes import CONSTRAINT, TEXT
 from syncmon_ext.sync.sequences import INTEGERS
-from syncmon_ext.sync.sqlite_sql import renamed_index, renamed_table
+from syncmon_ext.sync.sqlite_sql import default, renamed_index, renamed_table
 
 
 def exists(session: AnySession, schema: str | None, table: str) -> bool:
@@ -153,7 +153,7 @@ def _create_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
 def _sqlite_column(column: ColumnPlan, *, plain: bool) -> str:
     parts = [ident(column.name), column.target_type]
     if not plain and column.default is not None:
-        parts.append(f"DEFAULT {column.default}")
+        parts.append(f"DEFAULT {default(column.default)}")
     if not plain and not column.nullable:
         parts.append("NOT NULL")
     return " ".join(parts)
