@@ -17,6 +17,7 @@ from syncmon_ext.model.decode import decode, did_you_mean, join, shown
 from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.model.task import (
     FILTER_OPERATORS,
+    NULL_OPERATORS,
     TASK_ID,
     Executor,
     Mode,
@@ -27,6 +28,8 @@ from syncmon_ext.model.task import (
 )
 from syncmon_ext.model.webhook import Webhook, check_address
 
+_LEAST: Final = -(2**63)  # of a whole number, in every database
+_LARGEST: Final = 2**63 - 1
 SECTIONS: Final = ("connections", "webhooks", "tasks")
 REFERENCE_HINT: Final = (
     'write password = { env = "…" } below the url (or { file = "…" }, { keyring = "service/user" })'
@@ -301,10 +304,15 @@ def _check_table(table: TableSpec, path: str) -> None:
                 f"{join(path, field)}: no column is named",
                 hint=f"leave {field} out, and the source's own schema decides",
             )
+        nameless = next((name for name in columns if not name.strip() or "\0" in name), None)
+        if nameless is not None:
+            raise InvalidConfig(f"{join(path, field)}: {shown(nameless)} names nothing")
         twice = next((name for name in columns if columns.count(name) > 1), None)
         if twice is not None:
             raise InvalidConfig(f"{join(path, field)}: names column {shown(twice)} twice")
     for column, condition in table.where.items():
+        if "\0" in column:
+            raise InvalidConfig(f"{join(path, 'where')}: {shown(column)} names nothing")
         _check_condition(condition, f"{join(path, 'where')}.{column}")
 
 
@@ -334,11 +342,35 @@ def _check_condition(condition: object, path: str) -> None:
                 )
             if isinstance(value, dict | list):
                 raise InvalidConfig(f"{path}: expected one value after {operator}")
+            if value is None and operator not in NULL_OPERATORS:
+                raise InvalidConfig(
+                    f"{path}: no value is {operator} null",
+                    hint="write null for the rows without a value, or != null for those with one",
+                )
+            _check_value(value, path)
     elif isinstance(condition, list):
         if not condition:
             raise InvalidConfig(f"{path}: the list is empty, so no row would match")
         if any(isinstance(value, dict | list) for value in condition):
             raise InvalidConfig(f"{path}: expected a list of plain values")
+        for value in condition:
+            _check_value(value, path)
+    else:
+        _check_value(condition, path)
+
+
+def _check_value(value: object, path: str) -> None:
+    """As the API refuses it, whose bodies hold no such values at all."""
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidConfig(
+            f"{path}: {shown(value)} holds a NUL character, which no text of PostgreSQL has",
+            hint="leave it out",
+        )
+    if isinstance(value, int) and not _LEAST <= value <= _LARGEST:
+        raise InvalidConfig(
+            f"{path}: {shown(value)} is a whole number of more than 64 bits",
+            hint="write it as a text, which the column's own type reads",
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -55,6 +55,7 @@ class Kind(StrEnum):
 
 # The structured filters of `where`: a value (equal), a list (one of) or {"<op>": value}.
 FILTER_OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=")
+NULL_OPERATORS: Final = ("=", "!=")  # IS NULL, IS NOT NULL; no value is less than NULL, or more
 
 
 class TableSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

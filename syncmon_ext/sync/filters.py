@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Final
 
-from syncmon_ext.model.task import FILTER_OPERATORS
+from syncmon_ext.model.task import FILTER_OPERATORS, NULL_OPERATORS
 from syncmon_ext.sync.binding import Bind, naming
 from syncmon_ext.sync.near_names import offered
 
@@ -27,6 +27,12 @@ def problems(where: Mapping[str, Any], columns: list[str]) -> list[str]:
                     f"where.{column}: unknown operator {', '.join(map(repr, unknown)) or '(none)'}; "
                     f"use one of {' '.join(FILTER_OPERATORS)}"
                 )
+            found.extend(
+                f"where.{column}: no value is {op} null; write null for the rows without a value, or != null "
+                "for those with one"
+                for op, value in condition.items()
+                if value is None and op not in NULL_OPERATORS
+            )
             values = list(condition.values())
         else:
             values = condition if isinstance(condition, list) else [condition]

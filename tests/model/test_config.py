@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from syncmon_ext.model.config import Config, parse_config, parse_spec
-from syncmon_ext.model.connection import SecretReference
+from syncmon_ext.model.config import Config, check_spec, parse_config, parse_spec
+from syncmon_ext.model.connection import Connection, SecretReference
 from syncmon_ext.model.errors import InvalidConfig
 from syncmon_ext.model.task import Executor, Mode, TableSpec, Throttle
 
@@ -196,6 +196,18 @@ def test_text_that_is_no_url_is_never_repeated() -> None:
         ('tables = [{ name = "a", where = { y = [[1]] } }]', "where.y: expected a list", ""),
         ('tables = [{ name = "a", where = { y = { "<" = [1] } } }]', "where.y: expected one", ""),
         ('tables = ["a"]\nallow_lossy = [" "]', "allow_lossy: names a column", ""),
+        ('tables = [{ name = "a\\u0000" }]', "tables[0].name: ", ""),
+        ('tables = [{ name = "a", columns = ["\\u0000"] }]', "columns: ", ""),
+        ('tables = [{ name = "a", key = ["k\\u0000"] }]', "names nothing", ""),
+        ('tables = [{ name = "a", where = { "y\\u0000" = 1 } }]', "names nothing", ""),
+        ('tables = [{ name = "a", where = { y = "b\\u0000" } }]', "where.y: ", "leave it out"),
+        ('tables = [{ name = "a", where = { y = ["b\\u0000"] } }]', "NUL character", ""),
+        ('tables = [{ name = "a", where = { y = 9223372036854775808 } }]', "64 bits", "as a text"),
+        (
+            'tables = [{ name = "a", where = { y = { "<" = -9223372036854775809 } } }]',
+            "where.y: -9223372036854775809 is a whole number of more than 64 bits",
+            "as a text",
+        ),
     ],
 )
 def test_mistake_in_a_task_names_the_place_and_the_remedy(
@@ -204,6 +216,22 @@ def test_mistake_in_a_task_names_the_place_and_the_remedy(
     error = refused(CONNECTIONS + TASK + lines)
     assert message in error.message
     assert hint in error.hint
+
+
+def test_largest_whole_numbers_are_values_of_a_filter() -> None:
+    lines = f'tables = [{{ name = "a", where = {{ y = [{2**63 - 1}, {-(2**63)}] }} }}]'
+    spec = parsed(CONNECTIONS + TASK + lines).tasks["nightly"].spec
+    assert spec is not None
+    assert spec.table_specs()[0].where == {"y": [2**63 - 1, -(2**63)]}
+
+
+@pytest.mark.parametrize("operator", ["<", "<=", ">", ">="])
+def test_nothing_is_less_than_null(operator: str) -> None:
+    table = {"name": "a", "where": {"y": {operator: None}}}
+    spec = parse_spec({"source": "shop", "target": "shop", "tables": [table]}, "")
+    connections = {"shop": Connection(name="shop", url="sqlite:////x.db")}
+    with pytest.raises(InvalidConfig, match=f"no value is {operator} null"):
+        check_spec(spec, connections, "")
 
 
 DASK = """

@@ -25,6 +25,7 @@ from tests.sync.databases import PARENTS, Maker
         ({"name": "items", "where": {"nothing": 1}}, "no column nothing"),
         ({"name": "items", "where": {"id": {"like": 1}}}, "unknown operator 'like'"),
         ({"name": "items", "where": {"id": {"=": {}}}}, "not a value"),
+        ({"name": "items", "where": {"id": {">=": None}}}, "no value is >= null"),
         ({"name": "items", "key": ["v"]}, r"key = \[v\] cannot cut items.*use key = \[id\]"),
         ({"name": "items", "target": "_syncmon_x"}, "reserved"),
         ({"name": "items", "target_schema": "nowhere"}, "no schema|nowhere"),
