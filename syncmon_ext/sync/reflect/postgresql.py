@@ -100,7 +100,8 @@ FROM whole w JOIN pg_constraint con ON con.confrelid = w.part AND con.contype = 
 JOIN pg_class c ON c.oid = con.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT EXISTS (SELECT FROM pg_constraint up JOIN whole o ON o.part = up.confrelid
                   WHERE up.oid = con.conparentid AND o.t = w.t)
-  AND (con.conrelid = w.t OR NOT EXISTS (SELECT FROM whole o WHERE o.t = w.t AND o.part = con.conrelid))
+  AND NOT EXISTS (SELECT FROM whole o
+                  WHERE o.t = w.t AND o.part = con.conrelid AND o.part <> o.t)
 ORDER BY 1, 2, 3
 """
 # Whatever a new table of the same name would not have. Indexes, checks and defaults are made anew.
