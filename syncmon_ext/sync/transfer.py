@@ -34,6 +34,7 @@ def _possible(unit: UnitPlan) -> bool:
         and not unit.where
         and not unit.max_rejects
         and len(unit.copied) == len(unit.columns)
+        and not any(column.no_null for column in unit.copied)  # no value is looked at
     )
 
 

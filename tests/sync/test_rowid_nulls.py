@@ -80,6 +80,16 @@ def test_null_of_a_view_is_refused(database: Maker, dialect: str) -> None:
         Copy(source, target, tables=[{"name": "w", "target": "t"}]).run()
 
 
+def test_null_is_not_moved_with_its_record(database: Maker) -> None:
+    source, target = pair(database, "sqlite")
+    source.insert("t", [(None, "a"), (7, "b")])
+    for mode in ("append", "replace"):  # the second finds the table that the first one staged in
+        with pytest.raises(CopyFailed, match="column id is NULL"):
+            Copy(source, target, tables=["t"], mode=mode).run()
+        sessions.close_all()
+    assert target.query("SELECT * FROM t") == []
+
+
 def test_column_that_holds_no_null_is_not_looked_at(database: Maker) -> None:
     source, target = database("postgresql"), database("sqlite")
     source.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
