@@ -21,10 +21,10 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import (
     checkpoint,
     chunk_copy,
+    epoch,
     fence,
     names,
     numbering,
-    preparing,
     rejects,
     rewriting,
     staging,
@@ -329,7 +329,7 @@ def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> N
         UnitRow(
             staging=names.staging(own, unit),
             upper=None,
-            epoch=preparing.epoch(own, unit, snapshot),
+            epoch=epoch.order(own, unit, snapshot),
             swapped=True,
             rows_swapped=batch.landed[unit.unit_id].rows,
         )

@@ -39,14 +39,16 @@ SELECT w.id::bigint,
            SELECT r.ev_action::text FROM parts p JOIN pg_class v ON v.oid = p.id
            JOIN pg_rewrite r ON r.ev_class = v.oid WHERE v.relkind = 'v' ORDER BY v.oid)::text),
        ARRAY(SELECT DISTINCT p.id::bigint FROM parts p WHERE p.id <> w.id ORDER BY 1),
-       txid_snapshot_xmax(txid_current_snapshot())
+       NOT EXISTS (SELECT FROM parts p JOIN pg_class c ON c.oid = p.id
+                   WHERE c.relkind NOT IN ('r', 'p', 'm')),
+       txid_current_snapshot()::text
 FROM wanted w
 """  # noqa: S608  # constants
 # The columns of the system's own are written once, with the table itself.
 _OLDER: Final = """
 SELECT a.attrelid::bigint FROM pg_attribute a
 WHERE a.attrelid = ANY (%s::bigint[]::oid[]) AND a.attname = 'tableoid' AND a.attnum < 0
-      AND age(a.xmin) > age((%s & 4294967295)::text::xid)
+      AND age(a.xmin) > age((txid_snapshot_xmax(%s::txid_snapshot) & 4294967295)::text::xid)
 """
 
 
@@ -57,7 +59,8 @@ class Makeup(msgspec.Struct, frozen=True, kw_only=True):
     columns: str = ""  # those that the unit names, each with its number and type: a hash
     views: str = ""  # what they say: a hash
     parts: list[int] = []
-    before: int = 0  # the snapshot sees nothing of transactions from this one on
+    fixed: bool = False  # all its rows are in the snapshot: none is computed, none another server's
+    seen: str = ""  # what the snapshot sees, as PostgreSQL writes it
 
 
 def of(session: PostgresSession, unit: UnitPlan) -> Makeup:
@@ -66,8 +69,8 @@ def of(session: PostgresSession, unit: UnitPlan) -> Makeup:
     if unit.cursor is not None:
         names.add(unit.cursor)
     values = (unit.source_schema, unit.source_table, sorted(names))
-    table, columns, views, parts, before = session.execute(_MADE_OF, values)[0]
-    return Makeup(table=table, columns=columns, views=views, parts=parts, before=before)
+    table, columns, views, parts, fixed, seen = session.execute(_MADE_OF, values)[0]
+    return Makeup(table=table, columns=columns, views=views, parts=parts, fixed=fixed, seen=seen)
 
 
 def difference(session: PostgresSession, old: Makeup, new: Makeup) -> str:
@@ -83,11 +86,11 @@ def difference(session: PostgresSession, old: Makeup, new: Makeup) -> str:
         return "a view says something else now"
     if not set(old.parts) <= set(new.parts):
         return "a table that was part of it is none any more"
-    if _older(session, set(new.parts) - set(old.parts), old.before):
+    if _older(session, set(new.parts) - set(old.parts), old.seen):
         return "a table became part of it that was there before"
     return ""
 
 
-def _older(session: PostgresSession, tables: Sequence[int] | set[int], before: int) -> bool:
-    """Whether any of ``tables`` was made before the transaction ``before``."""
-    return bool(tables) and bool(session.execute(_OLDER, (sorted(tables), before)))
+def _older(session: PostgresSession, tables: Sequence[int] | set[int], seen: str) -> bool:
+    """Whether any of ``tables`` may have been there in the snapshot that is described as ``seen``."""
+    return bool(tables) and bool(session.execute(_OLDER, (sorted(tables), seen)))

@@ -13,10 +13,11 @@ from syncmon_ext.model.chunk import KeyValue
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, LossyCopy
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.model.task import Consistency, Mode
+from syncmon_ext.model.task import Mode
 from syncmon_ext.sync import (
     checkpoint,
     chunks,
+    epoch,
     fence,
     makeup,
     names,
@@ -33,8 +34,8 @@ from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.epoch import Epoch
 from syncmon_ext.sync.faults import fault_point
-from syncmon_ext.sync.makeup import Makeup
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.results import UnitMark
@@ -44,25 +45,6 @@ from syncmon_ext.sync.unit_row import UnitRow
 COUNT_ROWS: Final = 500_000
 # Counting what has no statistics takes less than a second or two up to here.
 COUNT_BYTES: Final = 1 << 30
-
-
-class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the chunks of a unit have in common: the order of its rows, and what its table is made of."""
-
-    order: str
-    makeup: Makeup | None = None
-
-    @classmethod
-    def of(cls, text: str) -> Epoch:
-        """The epoch that the target holds as ``text``; an older syncmon wrote the order alone."""
-        return msgspec.json.decode(text, type=cls) if text.startswith("{") else cls(order=text)
-
-    @property
-    def text(self) -> str:
-        """As the target holds it."""
-        if self.makeup is None:
-            return self.order
-        return msgspec.json.encode(self).decode()
 
 
 def prepare(
@@ -75,21 +57,18 @@ def prepare(
         sessions.opened(target, own.application_name) as session,
     ):
         begun = Epoch(
-            order=epoch(own, unit, snapshot),
+            order=epoch.order(own, unit, snapshot),
             makeup=makeup.of(origin, unit) if isinstance(origin, PostgresSession) else None,
         )
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
-        restarted, changed = False, ""
-        if row is not None and not row.swapped and row.epoch != begun.text:
-            restarted, changed = _again(origin, Epoch.of(row.epoch), begun)
-            if restarted and unit.chunk_method == "key":
-                # All its chunks were read in the snapshot that it began in: it has lost nothing.
-                done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
-                if len(done) == 1 and done[0].low is None and done[0].high == row.upper:
-                    restarted, changed = False, ""
-            elif not restarted:
-                _go_on(session, own, unit, begun)
+        restarted, changed, total = False, "", None
+        if row is not None and not row.swapped and not _is_through(session, own, unit, row):
+            before = Epoch.of(row.epoch)
+            if msgspec.structs.replace(before, rows=None) != begun:
+                restarted, changed = _again(origin, before, begun)
+                if not restarted:
+                    _go_on(session, own, unit, begun)
         if row is None or restarted:
             anew = False
             if unit.mode is Mode.INCREMENTAL:
@@ -99,9 +78,13 @@ def prepare(
                 if lost is not None and lost not in unit.warnings:  # the plan has not told of it
                     warnings = [lost, *warnings]
                 unit = msgspec.structs.replace(unit, window=opened)
+            upper = chunks.upper(origin, unit)
+            total = _total(origin, unit, upper)
+            if snapshot is not None and begun.makeup is not None and begun.makeup.fixed:
+                begun = msgspec.structs.replace(begun, rows=total)
             row = UnitRow(
                 staging=None if unit.direct else names.staging(own, unit),
-                upper=chunks.upper(origin, unit),
+                upper=upper,
                 epoch=begun.text,
                 swapped=False,
                 rows_swapped=None,
@@ -110,8 +93,10 @@ def prepare(
             _begin(session, own, unit, row, anew=anew, changed=changed)
         unit = msgspec.structs.replace(unit, window=row.window)
         done = checkpoint.committed(session, own, unit.unit_id)
-        total = row.rows_swapped if row.swapped else _total(origin, unit, row.upper)
-        if not row.swapped:
+        if row.swapped:
+            total = row.rows_swapped
+        else:
+            total = _total(origin, unit, row.upper) if total is None else total
             rewriting.check(source, origin, [unit])
         return UnitMark(
             unit_id=unit.unit_id,
@@ -137,14 +122,12 @@ def _refuse(unit: UnitPlan) -> None:
     raise kind(f"table {table}: {'; '.join(unit.errors)}")
 
 
-def epoch(own: Ownership, unit: UnitPlan, snapshot: str | None) -> str:
-    """What the chunks hang on: nothing for a key, unless one snapshot is asked for; else the snapshot or
-    the worker."""
-    if unit.consistency is Consistency.SNAPSHOT:
-        return snapshot or f"token {own.token}"
-    if unit.chunk_method == "ctid":
-        return snapshot or f"token {own.token}"
-    return f"token {own.token}" if unit.chunk_method == "rowid" else ""
+def _is_through(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow) -> bool:
+    """Whether all chunks of a unit with a key are committed: whatever comes now, it has lost nothing."""
+    if unit.chunk_method != "key":
+        return False
+    done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
+    return len(done) == 1 and done[0].low is None and done[0].high == row.upper
 
 
 def _again(origin: AnySession, before: Epoch, now: Epoch) -> tuple[bool, str]:

@@ -36,6 +36,7 @@ from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.epoch import Epoch
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import relation, shown
@@ -50,6 +51,8 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
         row = unit_row.found(session, own, unit.unit_id)
         if row is not None and row.swapped:
             return []
+        if row is not None:
+            _compare_total(session, own, unit, row)
         with session.transaction():
             if isinstance(session, PostgresSession):
                 swap_postgresql.set_memory(session)
@@ -59,6 +62,21 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
             fault_point("index.before_commit")
         fault_point("index.after_commit")
         return verifying.taken_back(session, own, unit) if unit.verify is Verify.HASH else []
+
+
+def _compare_total(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow) -> None:
+    """Raise where the copied rows are not as many as were counted in the snapshot that all were read in."""
+    counted = Epoch.of(row.epoch).rows
+    if counted is None or unit.max_rejects:
+        return
+    copied = sum(chunk.rows or 0 for chunk in checkpoint.committed(session, own, unit.unit_id))
+    if copied != counted:
+        table = shown(unit.source_schema, unit.source_table)
+        raise CountMismatch(
+            f"table {table}: {counted:,} rows were counted in the source and {copied:,} were copied, in the "
+            "same snapshot",
+            hint=f"an index of the source may be damaged: REINDEX TABLE {table} there, then start fresh",
+        )
 
 
 def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[SwapResult]:
