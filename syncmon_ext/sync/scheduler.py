@@ -377,6 +377,15 @@ class Scheduler:
     def _put_in_place(self, copy: UnitCopy) -> None:
         """Swap the unit, with those tied to it, once all are copied and their parents in place."""
         group = [copy, *(self._by_id[u] for u in copy.plan.tied_to if u in self._by_id)]
+        for member in group[1:]:
+            if member.runtime.state in (UnitState.FAILED, UnitState.SKIPPED):
+                name = member.plan.unit_id
+                self._outcomes.fail(
+                    copy,
+                    f"{copy.plan.unit_id}: it is put in place together with {name}, which failed",
+                    f"mend {name} and start again: both go on",
+                )
+                return
         if any(not member.copied for member in group):
             return
         for member in group:

@@ -78,3 +78,11 @@ def test_values_of_refused_rows_are_told_where_allowed(
     with refusing_rig(tmp_path, "sqlite-postgresql", refusal) as it:
         it.control.start("nightly")
         assert CANARY in told(it, it.until_ended())
+
+
+def test_table_that_is_tied_to_one_that_failed_says_so(tmp_path: Path) -> None:
+    with refusing_rig(tmp_path, "postgresql-postgresql", "foreign", **HOW["direct"]) as it:
+        it.control.start("nightly")
+        units = {unit.unit_id: unit for unit in it.until_ended().units}
+        assert RULE in (units["flights"].error or ""), "its own reason"
+        assert "together with flights, which failed" in (units["carriers"].error or "")
