@@ -13,7 +13,8 @@ __all__ = ["database", "pair"]
 
 @pytest.fixture(autouse=True, params=["loops", "python"])
 def _implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = compiled.for_sqlite(), compiled.for_postgresql()  # asked once in a process, unpatched
     if request.param == "python":
         monkeypatch.setattr(compiled, "_loops", None)
-    elif compiled.for_sqlite() is None or compiled.for_postgresql() is None:
+    elif None in known:
         pytest.skip("the loops are not compiled here")
