@@ -127,7 +127,7 @@ def _is_through(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRo
     if unit.chunk_method != "key":
         return False
     done = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
-    return len(done) == 1 and done[0].low is None and done[0].high == row.upper
+    return ranges.are_all(done, row.upper)
 
 
 def _again(origin: AnySession, before: Epoch, now: Epoch) -> tuple[bool, str]:

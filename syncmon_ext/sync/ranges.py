@@ -111,6 +111,11 @@ def merged(chunks: Sequence[Chunk]) -> list[Chunk]:
     return result
 
 
+def are_all(merged: Sequence[Chunk], upper: KeyValue | None) -> bool:
+    """Whether merged chunks are the whole of ``(start, upper]``."""
+    return len(merged) == 1 and merged[0].low is None and merged[0].high == upper
+
+
 def _name(key: KeyValue | None) -> str:
     return repr(key)
 

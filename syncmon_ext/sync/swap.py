@@ -71,7 +71,7 @@ def _compare_total(session: AnySession, own: Ownership, unit: UnitPlan, row: Uni
         return
     merged = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
     copied = sum(chunk.rows or 0 for chunk in merged)
-    if copied != counted and _is_whole(merged, row):
+    if copied != counted and ranges.are_all(merged, row.upper):
         table = shown(unit.source_schema, unit.source_table)
         raise CountMismatch(
             f"table {table}: {counted:,} rows were counted in the source and {copied:,} were copied, in the "
@@ -134,16 +134,12 @@ def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:
     if row.swapped:
         return row
     merged = ranges.merged(checkpoint.committed(session, own, unit.unit_id))
-    if not _is_whole(merged, row):
+    if not ranges.are_all(merged, row.upper):
         raise CountMismatch(
             f"table {table}: its committed chunks do not cover the key's whole range",
             hint="start the task again: the missing ranges are copied",
         )
     return msgspec.structs.replace(row, rows_swapped=merged[0].rows)
-
-
-def _is_whole(merged: Sequence[Chunk], row: UnitRow) -> bool:
-    return len(merged) == 1 and merged[0].low is None and merged[0].high == row.upper
 
 
 @contextmanager

@@ -53,12 +53,11 @@ def locked(session: PostgresSession, own: Ownership, units: Sequence[UnitPlan]) 
         session.change("SAVEPOINT syncmon_locks")
         lock_alone(session, renamed)
         kept = _keeping(session, own, renamed)
-        if len(kept) < len(
-            renamed
-        ):  # a move needs a weaker lock, which is not waited for under this one
+        all_kept = len(kept) == len(renamed)
+        if not all_kept:  # a move needs a weaker lock, which is not waited for under this one
             session.change("ROLLBACK TO SAVEPOINT syncmon_locks")
         session.change("RELEASE SAVEPOINT syncmon_locks")
-        if len(kept) == len(renamed):
+        if all_kept:
             break
         renamed = kept
     moved = [
