@@ -7,15 +7,20 @@ import math
 import shutil
 import sqlite3
 import sysconfig
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from syncmon_ext.model.connection import Connection
+from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import ranges
+from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.routes import compiled, sqlite_postgresql
 from syncmon_ext.sync.routes.postgresql_sqlite import parsed
+from syncmon_ext.sync.storage_checks import Checks
 from tests.sync.copying import Copy
 from tests.sync.databases import Maker
 
@@ -86,11 +91,11 @@ def test_integer_keeps_its_digits(value: int) -> None:
         (b"t", 0, ["", "é🙂"], [5, b"x", "nul\0in", 0.5]),
         (b"b", 0, [b"", b"\0\xff"], ["text", 5]),
         (b"o", 0, [0, 1, None], [2, "t", 1.0]),
-        (b"n", 0, [5, 0.04], ["5", b"5", math.inf]),
+        (b"n", 0, [5, 0.04, 0.0], ["5", b"5", math.inf, -0.0]),
         (b"d", 0, ["2013-02-28"], ["28.02.2013", "2013-2-28", "2013-02-28 BC", 5]),
         (b"l", 3, ["abc", "é🙂ü", ""], ["abcd", 5]),
         (b"c", 3, ["abc", "é🙂ü"], ["ab", "abcd"]),
-        (b"s", 2, [5, 1.25, 3.0], [1.255, "1.25"]),
+        (b"s", 2, [5, 1.25, 3.0, 0.0], [1.255, "1.25", -0.0]),
     ],
 )
 def test_value_that_is_not_plain_is_refused(
@@ -98,6 +103,64 @@ def test_value_that_is_not_plain_is_refused(
 ) -> None:
     assert None not in written(kind, good, limit)
     assert set(written(kind, bad, limit)) == {None}
+
+
+RULES = ["integer", "real", "text", "blob", "boolean", "number", "date"]
+RULES += ["text:3", "char:3", "numeric:0", "numeric:2"]
+VALUES = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-2, 2),
+    st.floats(allow_nan=False),
+    st.sampled_from([0.0, -0.0, 1.5, -0.25, 1e22, 1e-7, 2.0**53]),
+    st.decimals(-1000, 1000, places=3).map(float),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    st.from_regex(r"\A-?[0-9]{1,4}[-.][0-9]{1,2}(-[0-9]{1,2})?( BC)?\Z"),
+    st.binary(max_size=4),
+)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteSession]:
+    path = tmp_path_factory.mktemp("checks") / "values.db"
+    session = SqliteSession(Connection(name="values", url=f"sqlite:///{path}"), read_only=False)
+    session.raw.execute("CREATE TABLE t (v)")
+    yield session
+    session.close()
+
+
+@needs_loops
+@pytest.mark.parametrize("rule", RULES)
+@given(VALUES)
+@example(-0.0)
+def test_loop_takes_no_value_that_the_checks_refuse(
+    session: SqliteSession, rule: str, value: Any
+) -> None:
+    column = ColumnPlan(name="v", source_type="", target_type="", nullable=True, check=rule)
+    unit = UnitPlan(
+        unit_id="t",
+        ordinal=0,
+        source_schema=None,
+        source_table="t",
+        target_schema=None,
+        target_table="t",
+        columns=[column],
+        key=[],
+        chunk_method="whole",
+        route="sqlite_postgresql",
+        swap="create",
+        rows_total=1,
+        rows_total_is_estimate=False,
+    )
+    plain = compiled.reading_kinds(unit)
+    assert plain is not None
+    kind, limit = plain
+    if written(kind, [value], array.array("i", limit)[0]) == [None]:
+        return
+    session.raw.execute("DELETE FROM t")
+    session.raw.execute("INSERT INTO t VALUES (?)", [value])
+    checks = Checks(session, unit)
+    (found,) = session.raw.execute(f"SELECT {checks.selected()} FROM t").fetchone()
+    assert found == value and type(found) is type(value)
 
 
 @needs_loops
@@ -128,14 +191,18 @@ def test_error_of_sqlite_keeps_its_code() -> None:
 def test_chunk_with_a_value_that_is_not_plain_goes_the_longer_way(
     database: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_postgresql, "_longer", {})
+    went: list[int] = []
+    longer = sqlite_postgresql._checked
+    monkeypatch.setattr(
+        sqlite_postgresql, "_checked", lambda *given: went.append(1) or longer(*given)
+    )
     source, target = database("sqlite"), database("postgresql")
     source.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v NUMERIC)")
     source.insert("t", [(1, 1.5), (2, 2), (3, "not a number")])
     target.run("CREATE TABLE t (id bigint PRIMARY KEY, v numeric)")
     source.run("UPDATE t SET v = 'NaN' WHERE id = 3")  # a text that PostgreSQL's numeric takes
     Copy(source, target, tables=["t"], verify="count").run()
-    assert sqlite_postgresql._longer
+    assert went
     assert [str(row[0]) for row in target.query("SELECT v FROM t ORDER BY id")] == [
         "1.5",
         "2",

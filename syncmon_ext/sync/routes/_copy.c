@@ -541,6 +541,8 @@ static int put_value(Buffer *buffer, sqlite3_value *held, char kind, int limit, 
         double value = lite.value_double(held);
         if ((kind != REAL && kind != NUMBER && kind != DECIMALS) || !isfinite(value))
             return 0;
+        if (kind != REAL && value == 0 && signbit(value)) /* a numeric has no -0 */
+            return 0;
         size_t length = put_real(end, value);
         if (length == 0)
             return 0;

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
@@ -36,7 +37,9 @@ BATCH_BYTES: Final = 131_072  # of rows that are joined; the driver sends as muc
 MORE: Final = 0  # the states of the compiled loop
 MISFIT: Final = 1
 LONGER_CHUNKS: Final = 8  # go the longer way after one in which a value was not plain
-_longer: dict[str, int] = {}
+_longer: WeakKeyDictionary[SqliteSession, dict[str, int]] = (
+    WeakKeyDictionary()
+)  # chunks left, by unit
 
 
 class Misfit(Exception):
@@ -82,8 +85,9 @@ def _sent(
         raise RunAlone(f"{unit.unit_id}: its values are large")
     names = columns(column.name for column in unit.copied)
     into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN"
-    if _longer.get(unit.unit_id, 0):
-        _longer[unit.unit_id] -= 1
+    longer = _longer.setdefault(source, {})
+    if longer.get(unit.unit_id, 0):
+        longer[unit.unit_id] -= 1
         return _checked(source, target, unit, chosen, into)
     loops, kinds = compiled.for_sqlite(), compiled.reading_kinds(unit)
     handle = compiled.handle(source) if loops is not None and kinds is not None else None
@@ -100,7 +104,7 @@ def _sent(
         target.change("RELEASE SAVEPOINT syncmon_chunk")
     except Misfit:
         target.change("ROLLBACK TO SAVEPOINT syncmon_chunk")
-        _longer[unit.unit_id] = LONGER_CHUNKS
+        longer[unit.unit_id] = LONGER_CHUNKS
         loops.end(rows)
         landed = _checked(source, target, unit, chosen, into)
     finally:
