@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-import msgspec
-from sqlalchemy import Delete, Select, Update, delete, insert, literal, select, update
+from sqlalchemy import (
+    Column,
+    Delete,
+    Select,
+    Table,
+    Update,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import Insert
 
-from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.store.upsert import upsert
+from syncmon_ext.sync import key_text
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.digest import Digest
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
-
-_OPEN: Final = "null"  # an open bound
-
-
-def encoded(key: KeyValue | None) -> str:
-    """A bound as the text that names it: equal bounds have equal texts."""
-    return msgspec.json.encode(key).decode() if key is not None else _OPEN
-
-
-def decoded(text: str) -> KeyValue | None:
-    """The bound that ``encoded`` wrote."""
-    value: KeyValue | None = msgspec.json.decode(text)
-    return value
 
 
 def _of(dialect: str, own: Ownership, unit_id: str) -> tuple[Any, ...]:
@@ -47,12 +45,18 @@ def begun(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Insert:
     """
     table = ledger(dialect).checkpoints
     statement = upsert(dialect, table)
+    (low_key, low_text), (high_key, high_text) = (
+        key_text.named(chunk.low),
+        key_text.named(chunk.high),
+    )
     return statement.values(
         store_id=own.store_id,
         run_id=own.run_id,
         unit_id=unit_id,
-        low_key=encoded(chunk.low),
-        high_key=encoded(chunk.high),
+        low_key=low_key,
+        high_key=high_key,
+        low_text=low_text,
+        high_text=high_text,
         rows=0,
         bytes=0,
     ).on_conflict_do_nothing()
@@ -67,8 +71,8 @@ def completed(
         update(table)
         .where(
             *_of(dialect, own, unit_id),
-            table.c.low_key == encoded(chunk.low),
-            table.c.high_key == encoded(chunk.high),
+            table.c.low_key == key_text.name(chunk.low),
+            table.c.high_key == key_text.name(chunk.high),
         )
         .values(rows=chunk.rows, bytes=chunk.bytes, digest=None if digest is None else str(digest))
     )
@@ -79,16 +83,8 @@ def one(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Select[tupl
     table = ledger(dialect).checkpoints
     return select(table.c.rows, table.c.bytes).where(
         *_of(dialect, own, unit_id),
-        table.c.low_key == encoded(chunk.low),
-        table.c.high_key == encoded(chunk.high),
-    )
-
-
-def of_unit(dialect: str, own: Ownership, unit_id: str) -> Select[tuple[Any, ...]]:
-    """All checkpoints of a unit."""
-    table = ledger(dialect).checkpoints
-    return select(table.c.low_key, table.c.high_key, table.c.rows, table.c.bytes).where(
-        *_of(dialect, own, unit_id)
+        table.c.low_key == key_text.name(chunk.low),
+        table.c.high_key == key_text.name(chunk.high),
     )
 
 
@@ -111,8 +107,8 @@ def whole(
         literal(own.store_id),
         literal(own.run_id),
         done.c.unit_id,
-        literal(_OPEN),
-        literal(_OPEN),
+        literal(key_text.OPEN),
+        literal(key_text.OPEN),
         done.c.rows,
         done.c.bytes,
     )
@@ -125,8 +121,8 @@ def undone(dialect: str, own: Ownership, unit_id: str, chunk: Chunk) -> Delete:
     table = ledger(dialect).checkpoints
     return delete(table).where(
         *_of(dialect, own, unit_id),
-        table.c.low_key == encoded(chunk.low),
-        table.c.high_key == encoded(chunk.high),
+        table.c.low_key == key_text.name(chunk.low),
+        table.c.high_key == key_text.name(chunk.high),
     )
 
 
@@ -134,19 +130,36 @@ def digests(session: Session, own: Ownership, unit_id: str) -> list[tuple[Chunk,
     """The committed chunks of a unit with the digests of what was read, in no order."""
     table = ledger(session.dialect).checkpoints
     rows = session.run(
-        select(
-            table.c.low_key, table.c.high_key, table.c.rows, table.c.bytes, table.c.digest
-        ).where(*_of(session.dialect, own, unit_id))
+        select(*_bounds(table), table.c.rows, table.c.bytes, table.c.digest).where(
+            *_of(session.dialect, own, unit_id)
+        )
     )
     return [
-        (Chunk(low=decoded(low), high=decoded(high), rows=n, bytes=size), Digest.parsed(text))
-        for low, high, n, size, text in rows
+        (_chunk(*bounds, rows=n, size=size), Digest.parsed(text)) for *bounds, n, size, text in rows
     ]
 
 
 def committed(session: Session, own: Ownership, unit_id: str) -> list[Chunk]:
     """The committed chunks of a unit, in no order."""
-    return [
-        Chunk(low=decoded(low), high=decoded(high), rows=rows, bytes=size)
-        for low, high, rows, size in session.run(of_unit(session.dialect, own, unit_id))
-    ]
+    table = ledger(session.dialect).checkpoints
+    rows = session.run(
+        select(*_bounds(table), table.c.rows, table.c.bytes).where(
+            *_of(session.dialect, own, unit_id)
+        )
+    )
+    return [_chunk(*bounds, rows=n, size=size) for *bounds, n, size in rows]
+
+
+def _bounds(table: Table) -> tuple[Column[Any], ...]:
+    return table.c.low_key, table.c.low_text, table.c.high_key, table.c.high_text
+
+
+def _chunk(
+    low: str, low_text: str | None, high: str, high_text: str | None, *, rows: int, size: int
+) -> Chunk:
+    return Chunk(
+        low=key_text.of_name(low, low_text),
+        high=key_text.of_name(high, high_text),
+        rows=rows,
+        bytes=size,
+    )

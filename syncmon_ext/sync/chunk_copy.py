@@ -11,7 +11,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
-from syncmon_ext.sync import checkpoint, digest, fence, names, rewriting
+from syncmon_ext.sync import checkpoint, digest, fence, key_text, names, rewriting
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -92,8 +92,8 @@ def attempted(way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:
 
 def bounds(chunk: Chunk) -> str:
     """A chunk's range as messages show it."""
-    low = "start" if chunk.low is None else checkpoint.encoded(chunk.low)
-    high = "end" if chunk.high is None else checkpoint.encoded(chunk.high)
+    low = "start" if chunk.low is None else key_text.shortened(chunk.low)
+    high = "end" if chunk.high is None else key_text.shortened(chunk.high)
     return f"({low}, {high}]"
 
 

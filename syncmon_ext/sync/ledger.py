@@ -31,7 +31,7 @@ from syncmon_ext.sync.quoting import ident, relation
 SCHEMA: Final = "_syncmon"
 # Raised with every change of the tables. What is added to a table may be NULL, so that the syncmon before
 # can still write to it.
-VERSION: Final = 2
+VERSION: Final = 3
 _LOCK: Final = 0x73796E63  # "sync": of pg_advisory_xact_lock, so that two claims do not both create
 
 
@@ -98,11 +98,13 @@ def ledger(dialect: str) -> Ledger:
             Column("store_id", Text, primary_key=True),
             Column("run_id", Text, primary_key=True),
             Column("unit_id", Text, primary_key=True),
-            Column("low_key", Text, primary_key=True),  # JSON
-            Column("high_key", Text, primary_key=True),  # JSON
+            Column("low_key", Text, primary_key=True),  # as sync.key_text names it
+            Column("high_key", Text, primary_key=True),  # likewise
             Column("rows", integer, nullable=False),
             Column("bytes", integer, nullable=False),
             Column("digest", Text),  # of what was read, where the content is verified
+            Column("low_text", Text),  # JSON; of a low_key that does not hold it
+            Column("high_text", Text),  # likewise
         ),
         # One row per target table and set of source rows; no stop and no end of a run removes it.
         watermarks=Table(
@@ -124,7 +126,7 @@ def ledger(dialect: str) -> Ledger:
             Column("store_id", Text, primary_key=True),
             Column("task_id", Text, primary_key=True),
             Column("unit_id", Text, primary_key=True),
-            Column("row_key", Text, primary_key=True),  # JSON
+            Column("row_key", Text, primary_key=True),  # as sync.key_text names it
             Column("run_id", Text, nullable=False),
             Column("key_shown", Text, nullable=False),  # JSON, with the names of the columns
             Column("column_name", Text),
@@ -132,6 +134,7 @@ def ledger(dialect: str) -> Ledger:
             Column("message", Text),
             Column("row_values", Text, nullable=False),  # JSON
             Column("rejected_at", Text, nullable=False),
+            Column("row_text", Text),  # JSON; of a row_key that does not hold it
         ),
         version=Table(  # one row
             f"{prefix}version", metadata, Column("version", integer, primary_key=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Delete, Select, delete, func, select
+from sqlalchemy import ColumnElement, Delete, Select, Table, delete, func, null, or_, select
 from sqlalchemy.sql.dml import Insert
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
@@ -16,12 +16,12 @@ from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject
 from syncmon_ext.store.upsert import upsert
-from syncmon_ext.sync import checkpoint, ranges
+from syncmon_ext.sync import key_text, ranges
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.keys import POSTGRES_INTEGERS, packed
-from syncmon_ext.sync.ledger import ledger
+from syncmon_ext.sync.ledger import is_current, ledger
 from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident, read_column, read_columns, relation
@@ -35,6 +35,7 @@ def written(
     """Keeps a bad row; one of the same key is replaced."""
     table = ledger(session.dialect).rejects
     insert = upsert(session.dialect, table)
+    row_key, row_text = key_text.named(key)
     values = {
         "run_id": own.run_id,
         "key_shown": msgspec.json.encode(reject.key).decode(),
@@ -48,7 +49,8 @@ def written(
         store_id=own.store_id,
         task_id=own.task_id,
         unit_id=unit.unit_id,
-        row_key=checkpoint.encoded(key),
+        row_key=row_key,
+        row_text=row_text,
         **values,
     ).on_conflict_do_update(
         index_elements=[table.c.store_id, table.c.task_id, table.c.unit_id, table.c.row_key],
@@ -62,7 +64,7 @@ def removed(dialect: str, own: Ownership, unit_id: str, *, key: KeyValue | None 
     statement = delete(table).where(
         table.c.store_id == own.store_id, table.c.task_id == own.task_id, table.c.unit_id == unit_id
     )
-    return statement if key is None else statement.where(table.c.row_key == checkpoint.encoded(key))
+    return statement if key is None else statement.where(_named(table, key))
 
 
 def of_units_removed(dialect: str, own: Ownership, unit_ids: Sequence[str]) -> Delete:
@@ -91,17 +93,23 @@ def counted(
         table.c.unit_id == unit_id,
         table.c.run_id == own.run_id,
     )
-    return statement if key is None else statement.where(table.c.row_key == checkpoint.encoded(key))
+    return statement if key is None else statement.where(_named(table, key))
 
 
-def of_task(dialect: str, store_id: str, task_id: str) -> Select[tuple[Any, ...]]:
+def _named(table: Table, key: KeyValue) -> ColumnElement[bool]:
+    """The row of a key; before version 3 of the ledger its text was its name, however long."""
+    return or_(table.c.row_key == key_text.name(key), table.c.row_key == key_text.encoded(key))
+
+
+def _of_task(session: Session, store_id: str, task_id: str) -> Select[tuple[Any, ...]]:
     """All rejects of a task, the newest first."""
-    table = ledger(dialect).rejects
+    table = ledger(session.dialect).rejects
     return (
         select(
             table.c.unit_id,
             table.c.run_id,
             table.c.row_key,
+            table.c.row_text if is_current(session) else null(),
             table.c.key_shown,
             table.c.column_name,
             table.c.error,
@@ -118,7 +126,7 @@ def found(
     session: Session, store_id: str, task_id: str, limit: int | None
 ) -> list[tuple[Reject, KeyValue]]:
     """The newest rejects of a task with their keys."""
-    rows = session.run(of_task(session.dialect, store_id, task_id).limit(limit))
+    rows = session.run(_of_task(session, store_id, task_id).limit(limit))
     return [
         (
             Reject(
@@ -131,9 +139,9 @@ def found(
                 message=message,
                 row=msgspec.json.decode(values),
             ),
-            checkpoint.decoded(key) or [],
+            key_text.of_name(key, text) or [],
         )
-        for unit_id, run_id, key, shown, column, error, message, values, at in rows
+        for unit_id, run_id, key, text, shown, column, error, message, values, at in rows
     ]
 
 

@@ -124,6 +124,7 @@ def _tried(
         )
         with sessions.opened(target, own.application_name) as session, session.transaction():
             kept = msgspec.structs.replace(own, run_id=reject.run_id)
+            session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
             session.run_change(rejects.written(session, kept, unit, again, key))
             fence.check(session, own, [unit])
         return "remaining"

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import checkpoint
+from syncmon_ext.sync import key_text
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
@@ -74,7 +74,7 @@ def added(dialect: str, own: Ownership, units: Sequence[tuple[UnitPlan, UnitRow]
         target_schema=[unit.target_schema or "" for unit, _ in units],
         target_table=[unit.target_table for unit, _ in units],
         staging=[row.staging for _, row in units],
-        upper_key=[checkpoint.encoded(row.upper) for _, row in units],
+        upper_key=[key_text.encoded(row.upper) for _, row in units],
         epoch=[row.epoch for _, row in units],
         swapped=[int(row.swapped) for _, row in units],
         rows_swapped=[row.rows_swapped for _, row in units],
@@ -145,7 +145,7 @@ def _row(values: Sequence[Any]) -> UnitRow:
     staging, upper, epoch, swapped, rows_swapped, window = values
     return UnitRow(
         staging=staging,
-        upper=checkpoint.decoded(upper),
+        upper=key_text.decoded(upper),
         epoch=epoch,
         swapped=bool(swapped),
         rows_swapped=rows_swapped,

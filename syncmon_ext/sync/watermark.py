@@ -20,7 +20,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode
 from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.upsert import upsert
-from syncmon_ext.sync import checkpoint
+from syncmon_ext.sync import key_text
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
@@ -59,7 +59,7 @@ def stored(session: Session, unit: UnitPlan) -> KeyValue | None:
             table.c.scope == unit.scope,
         )
     )
-    return checkpoint.decoded(rows[0][0]) if rows else None
+    return key_text.decoded(rows[0][0]) if rows else None
 
 
 def advance(session: Session, own: Ownership, unit: UnitPlan, window: Window | None) -> None:
@@ -70,7 +70,7 @@ def advance(session: Session, own: Ownership, unit: UnitPlan, window: Window | N
     insert = upsert(session.dialect, table)
     values = {
         "cursor_column": unit.cursor,
-        "watermark": checkpoint.encoded(window.high),
+        "watermark": key_text.encoded(window.high),
         "task_id": own.task_id,
         "run_id": own.run_id,
         "target_oid": _oids(session, [unit])[0],

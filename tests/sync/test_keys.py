@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import pytest
@@ -311,3 +312,22 @@ def test_resume_orders_committed_ranges_as_the_index_does(database: Maker) -> No
     again = Copy(source, target, owner(token=2), tables=["t"])
     assert again.run(2) == {"t": 5}
     assert len(target.query("SELECT k FROM t")) == 8
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_keys_as_long_as_an_index_takes_them(database: Maker, kind: str) -> None:
+    source, target = database(kind), database("postgresql")
+    source.run("CREATE TABLE t (k text NOT NULL PRIMARY KEY, n bigint)")
+    keys = [secrets.token_hex(1_320) for _ in range(40)]  # PostgreSQL's index takes 2,704 bytes
+    source.insert("t", [(key, n) for n, key in enumerate(keys)])
+    target.run("CREATE TABLE t (k text PRIMARY KEY, n bigint CHECK (n <> 7))")
+    copy = Copy(source, target, tables=["t"], max_rejects=1)
+    assert copy.units[0].key == ["k"]
+    copy.run(5)
+    assert [row.key for row in jobs.rejects(copy.target, "store1", "task", 9).rejects] == [
+        {"k": keys[7]}
+    ]
+    target.run("ALTER TABLE t DROP CONSTRAINT t_n_check")
+    jobs.replay(copy.source, copy.target, "store1", "task", copy.units, 60)
+    assert jobs.rejects(copy.target, "store1", "task", 9).total == 0
+    assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t"))

@@ -14,6 +14,12 @@ __all__ = ["database"]
 # What each change of the tables added, the newest first; taken away again, it is what was there before.
 ADDED = (
     [
+        "ALTER TABLE {checkpoints} DROP COLUMN low_text",
+        "ALTER TABLE {checkpoints} DROP COLUMN high_text",
+        "ALTER TABLE {rejects} DROP COLUMN row_text",
+        "UPDATE {version} SET version = 2",
+    ],
+    [
         "ALTER TABLE {watermarks} DROP COLUMN target_oid",
         "UPDATE {version} SET version = 1",
     ],
@@ -83,6 +89,26 @@ def test_stop_and_doctor_clear_what_an_older_version_left(database: Maker, diale
     assert [(item.table, item.chunks, item.rows) for item in left] == [("t", 2, 60)]
     jobs.discard(copy.target, copy.own, copy.units)
     assert target.staging() == [] and jobs.leftovers(target.connection) == []
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_bad_row_with_a_long_key_that_an_older_version_set_aside_is_replayed(
+    database: Maker, dialect: str
+) -> None:
+    source, target = database("sqlite"), database(dialect)
+    source.run("CREATE TABLE t (k TEXT NOT NULL PRIMARY KEY, n INTEGER)")
+    source.insert("t", [("a" * 900, 1), ("b" * 900, "bad")])
+    target.run("CREATE TABLE t (k text, n bigint CHECK (n < 100))")
+    copy = Copy(source, target, owner(run="older"), tables=["t"], max_rejects=1)
+    copy.run()
+    rejects = ledger.ledger(dialect).rejects.fullname
+    target.run(f"UPDATE {rejects} SET row_key = row_text")
+    take_back(target, 1)
+    for value, left in [(500, 1), (5, 0)]:
+        source.run(f"UPDATE t SET n = {value} WHERE k LIKE 'b%'")
+        jobs.replay(copy.source, copy.target, "store1", "task", copy.units, 60)
+        assert jobs.rejects(copy.target, "store1", "task", 9).total == left
+    assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t"))
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
