@@ -225,6 +225,21 @@ def test_foreign_keys_are_made_as_the_source_has_them(database: Maker) -> None:
     assert len(target.query(_FOREIGN_KEYS)) == 3
 
 
+def test_partition_brings_the_foreign_keys_of_its_parent(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(
+        "CREATE TABLE up (a int PRIMARY KEY) PARTITION BY RANGE (a)",
+        "CREATE TABLE up_1 PARTITION OF up FOR VALUES FROM (0) TO (50)",
+        "CREATE TABLE up_2 PARTITION OF up FOR VALUES FROM (50) TO (99)",
+        "INSERT INTO up SELECT generate_series(0, 98)",
+        "CREATE TABLE whole (id int, a int CONSTRAINT to_up REFERENCES up) PARTITION BY RANGE (id)",
+        "CREATE TABLE t PARTITION OF whole FOR VALUES FROM (0) TO (100)",
+        "INSERT INTO whole SELECT n, n FROM generate_series(0, 90) n",
+    )
+    Copy(source, target, tables=["up", "t"], verify="count").run(30)
+    assert target.query(_FOREIGN_KEYS) == [("to_up", "FOREIGN KEY (a) REFERENCES up(a)")]
+
+
 def test_foreign_keys_are_made_in_sqlite(database: Maker) -> None:
     source, target = database("postgresql"), database("sqlite")
     source.run(

@@ -75,7 +75,9 @@ SELECT con.conrelid::bigint, con.conname,
        con.convalidated, coalesce((to_jsonb(con) ->> 'conenforced')::bool, true)
 FROM pg_constraint con JOIN pg_class c ON c.oid = con.confrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE con.contype = 'f' AND con.conrelid = ANY(%s::oid[]) AND con.conparentid = 0
+WHERE con.contype = 'f' AND con.conrelid = ANY(%s::oid[])
+  AND NOT EXISTS (SELECT FROM pg_constraint up  -- a key to a partitioned table has one to each part
+                  WHERE up.oid = con.conparentid AND up.conrelid = con.conrelid)
 ORDER BY con.conrelid, con.conname
 """
 _CHECKS: Final = f"""
