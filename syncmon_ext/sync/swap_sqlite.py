@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import names, numbering, staging
@@ -9,6 +11,8 @@ from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.sqlite_sql import renamed_table
+
+ANALYSED_ROWS: Final = 1_000  # of each index, when the statistics of a table are taken again
 
 
 def loses(session: SqliteSession, own: Ownership, unit: UnitPlan) -> bool:
@@ -40,8 +44,21 @@ def rename(session: SqliteSession, own: Ownership, unit: UnitPlan) -> None:
         )
     ]
     given = numbering.given(session, unit)
+    analysed = _has_statistics(session, unit.target_table)
     session.change(f"DROP TABLE {target}")
     session.change(f"ALTER TABLE {stage} RENAME TO {target}")
     numbering.keep_above(session, unit.target_table, given)
     for statement in hanging:
         session.change(statement)
+    if analysed:
+        session.execute(f"PRAGMA analysis_limit = {ANALYSED_ROWS}")
+        session.change(f"ANALYZE {target}")
+
+
+def _has_statistics(session: SqliteSession, table: str) -> bool:
+    """Whether somebody has had the planner's statistics of a table taken: they go with it."""
+    if not staging.exists(session, None, "sqlite_stat1"):
+        return False
+    return bool(
+        session.execute("SELECT 1 FROM sqlite_stat1 WHERE tbl = ? COLLATE NOCASE", (table,))
+    )

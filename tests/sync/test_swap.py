@@ -323,3 +323,18 @@ def test_indexes_are_sorted_in_memory_unless_somebody_has_set_it(
         target.run(f"ALTER DATABASE \"{name}\" SET maintenance_work_mem = '{own}'")
     Copy(source, target, tables=["t"]).run()
     assert (given,) in target.query("SELECT memory FROM seen WHERE tag = 'ALTER TABLE'")
+
+
+def test_statistics_of_sqlite_are_taken_again(database: Maker) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run("CREATE TABLE items (id INTEGER PRIMARY KEY, v INT)", "CREATE TABLE u (v)")
+    source.insert("items", [(n, n // 10) for n in range(1_000)])
+    target.run(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, v INT)",
+        "CREATE INDEX by_v ON items (v)",
+        "CREATE TABLE u (v)",
+        "INSERT INTO items VALUES (1, 1)",
+        "ANALYZE Items",
+    )
+    Copy(source, target, tables=["items", "u"]).run()
+    assert target.query("SELECT tbl, idx, stat FROM sqlite_stat1") == [("items", "by_v", "1000 10")]
