@@ -19,6 +19,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable, SyncmonError
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import (
+    altered,
     checkpoint,
     chunk_copy,
     epoch,
@@ -133,6 +134,8 @@ def _together(
         fence.compare(session, own, units)  # an older owner learns it before it looks around
         landed = _landed(batch, units)
         rewriting.check(batch.source, batch.way.reader, landed)
+        altered.refuse_in_source(batch.way.reader, landed)
+        altered.refuse_in_target(session, [unit for unit in landed if not unit.makes_table])
         placed = _placed(batch, landed)
         fault_point("batch.placed")
         if placed:

@@ -11,7 +11,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
-from syncmon_ext.sync import checkpoint, digest, fence, key_text, names, rewriting
+from syncmon_ext.sync import altered, checkpoint, digest, fence, key_text, names, rewriting
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
@@ -42,10 +42,13 @@ def copied(
             if found is not None:
                 return found
 
+            def read(way: Way, part: Chunk) -> Part:
+                return _read(source, way, unit, part, names.landing(own, unit), snapshot)
+
             def attempt(part: Chunk) -> Part:
                 with ROUTES[unit.route](source, session, snapshot) as way:
                     try:
-                        return _read(source, way, unit, part, names.landing(own, unit))
+                        return read(way, part)
                     except BadRow as error:
                         reader = way.reader
                         if not isinstance(reader, PostgresSession) or not reader.end_copy():
@@ -57,13 +60,7 @@ def copied(
                 around = Around(source, session, own, unit, snapshot, attempt)
                 return _copy(session, around.copy, own, unit, chunk)
             with ROUTES[unit.route](source, session, snapshot) as way:
-                return _copy(
-                    session,
-                    lambda part: _read(source, way, unit, part, names.landing(own, unit)),
-                    own,
-                    unit,
-                    chunk,
-                )
+                return _copy(session, lambda part: read(way, part), own, unit, chunk)
     except PaceChanged:
         return copied(source, target, own, unit, chunk, snapshot)
     except CopyFailed as error:
@@ -71,9 +68,13 @@ def copied(
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
 
 
-def _read(source: Connection, way: Way, unit: UnitPlan, part: Chunk, table: str) -> Part:
+def _read(
+    source: Connection, way: Way, unit: UnitPlan, part: Chunk, table: str, snapshot: str | None
+) -> Part:
     found = attempted(way, unit, part, table)
     rewriting.check(source, way.reader, [unit])
+    if snapshot is None:  # in a snapshot they are what they were when the unit began
+        altered.refuse_in_source(way.reader, [unit])
     return found
 
 
@@ -138,6 +139,8 @@ def _copy(
             landed, read = copy(chunk)
             done = Chunk(low=chunk.low, high=chunk.high, rows=landed.rows, bytes=landed.bytes)
             session.run_change(checkpoint.completed(dialect, own, unit.unit_id, done, read))
+            if unit.direct:
+                altered.refuse_in_target(session, [unit])
             fault_point("chunk.written")
             fence.check(session, own, [unit])
             fault_point("chunk.before_commit")

@@ -15,6 +15,7 @@ from syncmon_ext.model.errors import CopyFailed, LossyCopy
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode
 from syncmon_ext.sync import (
+    altered,
     checkpoint,
     chunks,
     epoch,
@@ -63,7 +64,10 @@ def prepare(
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
         restarted, changed, total = False, "", None
-        if row is not None and not row.swapped and not _is_through(session, own, unit, row):
+        through = row is not None and (row.swapped or _is_through(session, own, unit, row))
+        if not through:
+            altered.refuse_in_source(origin, [unit])
+        if row is not None and not through:
             before = Epoch.of(row.epoch)
             if msgspec.structs.replace(before, rows=None) != begun:
                 restarted, changed = _again(origin, before, begun)
@@ -174,6 +178,8 @@ def _begin(
         if unit.mode is not Mode.INCREMENTAL:  # the others read all rows again
             session.run_change(rejects.removed(session.dialect, own, unit.unit_id))
         staging.create(session, own, unit)
+        if not unit.makes_table:
+            altered.refuse_in_target(session, [unit])
         session.run_change(unit_row.added(session.dialect, own, [(unit, row)]))
         fence.check(session, own, [unit])
         fault_point("prepare.before_commit")

@@ -14,6 +14,7 @@ from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject, Rejects, Replayed
 from syncmon_ext.sync import (
+    altered,
     claiming,
     ending,
     engine_url,
@@ -114,6 +115,8 @@ def _tried(
                     if row.chunk_method == "rowid":
                         known = recognising.recognised(way, row, reject)
                     landed = way.copy(row, Chunk(low=None, high=None), names.staging(own, row))
+                    altered.refuse_in_source(way.reader, [row])
+                altered.refuse_in_target(session, [row])
                 _put(session, own, row)
                 session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
                 fence.check(session, own, [unit])

@@ -14,6 +14,7 @@ from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
+    altered,
     checkpoint,
     circles,
     dangling,
@@ -175,6 +176,7 @@ def _put(
         moved = swap_postgresql.locked(session, own, units)
     else:
         moved = [unit for unit in units if _is_moved(session, own, unit)]
+    altered.refuse_in_target(session, moved)
     pointing = dangling.pointing_there(session, units)
     taken_off: list[circles.Key] = []
     if isinstance(session, PostgresSession):

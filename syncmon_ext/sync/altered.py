@@ -1,0 +1,73 @@
+"""Whether columns still have the types that the plan was made for.
+
+By the types it was decided how values travel: bytes as they are, or what SQLite makes of a number. A column
+of another type would take them all the same, and hold other values.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.model.plan import UnitPlan
+from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.quoting import shown
+
+_TYPES: Final = """
+SELECT w.number - 1, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS w (schema, name, number)
+JOIN pg_namespace n ON n.nspname = w.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE a.attnum > 0 AND NOT a.attisdropped
+"""
+
+
+def refuse_in_source(session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Raise where a column of a source of PostgreSQL has another type; a value of SQLite brings its own.
+
+    To be asked in the transaction that has read the tables, which keeps them as they are from then on.
+    """
+    if not isinstance(session, PostgresSession):
+        return
+    tables = [(unit.source_schema, unit.source_table) for unit in units]
+    for unit, table, types in zip(units, tables, _types(session, tables), strict=True):
+        planned = {column.name: column.source_type for column in unit.copied}
+        _refuse("source", table, planned, types)
+
+
+def refuse_in_target(session: AnySession, units: Sequence[UnitPlan]) -> None:
+    """Raise where a column of a target table has another type, which is locked against that by now."""
+    tables = [(unit.target_schema, unit.target_table) for unit in units]
+    for unit, table, types in zip(units, tables, _types(session, tables), strict=True):
+        planned = {column.name: column.target_type for column in unit.copied}
+        if not isinstance(session, PostgresSession):  # which tells no case apart
+            planned = {name.lower(): kind for name, kind in planned.items()}
+        _refuse("target", table, planned, types)
+
+
+def _types(session: AnySession, tables: Sequence[tuple[str | None, str]]) -> list[dict[str, str]]:
+    """The types of each table's columns by their names; of one that is not there, none."""
+    if not isinstance(session, PostgresSession):
+        ask = "SELECT lower(name), type FROM pragma_table_xinfo(?)"
+        return [dict(session.execute(ask, (table,))) for _, table in tables]
+    found: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    names = [schema for schema, _ in tables], [table for _, table in tables]
+    for number, name, kind in session.execute(_TYPES, names):
+        found[number][name] = kind
+    return [found[number] for number in range(len(tables))]
+
+
+def _refuse(
+    side: str, table: tuple[str | None, str], planned: dict[str, str], now: dict[str, str]
+) -> None:
+    for name, kind in planned.items():
+        if (other := now.get(name, kind)) != kind:
+            raise CopyFailed(
+                f"table {shown(*table)} of the {side}: column {name} was {kind or 'of no type'} when the run "
+                f"was planned and is {other or 'of no type'} now",
+                hint="start the task fresh: it is planned anew",
+            )
