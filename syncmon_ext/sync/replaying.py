@@ -29,7 +29,7 @@ from syncmon_ext.sync import (
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.ownership import Ownership
-from syncmon_ext.sync.quoting import relation
+from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.routes.registry import ROUTES
 
 _RUN: Final = "replay"
@@ -117,7 +117,7 @@ def _tried(
                     landed = way.copy(row, Chunk(low=None, high=None), names.staging(own, row))
                     altered.refuse_in_source(way.reader, [row])
                 altered.refuse_in_target(session, [row])
-                _put(session, own, row)
+                _put(session, own, row, landed.rows)
                 session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
                 fence.check(session, own, [unit])
             return "replayed" if landed.rows else "gone"
@@ -146,7 +146,12 @@ def _one_row(unit: UnitPlan, key: KeyValue) -> UnitPlan:
     )
 
 
-def _put(session: AnySession, own: Ownership, row: UnitPlan) -> None:
+def _put(session: AnySession, own: Ownership, row: UnitPlan, expected: int) -> None:
+    """Put the staged row in place, unless it is gone; raises BadRow where it does not arrive."""
     stage = relation(row.target_schema, names.staging(own, row))
-    placing.placed(session, row, stage, merge=bool(row.merge_key))
+    if placing.placed(session, row, stage, merge=bool(row.merge_key)) != expected:
+        reason = "the row does not come into the table"
+        hint = "a trigger or a rule of the target holds it back: take that off, then replay again"
+        table = shown(row.target_schema, row.target_table)
+        raise BadRow(f"table {table}: {reason}; {hint}", hint=hint, reason=reason)
     session.change(f"DROP TABLE {stage}")

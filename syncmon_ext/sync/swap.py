@@ -54,6 +54,7 @@ def index(target: Connection, own: Ownership, unit: UnitPlan) -> list[Chunk]:
             return []
         if row is not None:
             _compare_total(session, own, unit, row)
+            _refuse_too_many(session, own, unit)
         with session.transaction():
             if isinstance(session, PostgresSession):
                 swap_postgresql.set_memory(session)
@@ -79,6 +80,18 @@ def _compare_total(session: AnySession, own: Ownership, unit: UnitPlan, row: Uni
             "same snapshot",
             hint=f"an index of the source may be damaged: REINDEX TABLE {table} there, then start fresh",
         )
+
+
+def _refuse_too_many(session: AnySession, own: Ownership, unit: UnitPlan) -> None:
+    """Raise where chunks that were copied side by side have rejected more rows together than may be."""
+    count = _count_rejected(session, own, unit)
+    if count > unit.max_rejects:
+        table = shown(unit.target_schema, unit.target_table)
+        with _read_already():
+            raise BadRow(
+                f"table {table}: {count:,} rows are bad, more than {unit.max_rejects:,} (max_rejects)",
+                hint="mend the rows, or raise max_rejects",
+            )
 
 
 def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[SwapResult]:
@@ -117,13 +130,17 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
 
 
 def _rejected(session: AnySession, own: Ownership, unit: UnitPlan) -> list[str]:
-    if not unit.max_rejects:
-        return []
-    count = session.run(rejects.counted(session.dialect, own, unit.unit_id))[0][0]
+    count = _count_rejected(session, own, unit)
     if not count:
         return []
     rows = "1 row was rejected" if count == 1 else f"{count:,} rows were rejected"
     return [f"{rows}: list them, mend them and replay them (tasks/{own.task_id}/rejects)"]
+
+
+def _count_rejected(session: AnySession, own: Ownership, unit: UnitPlan) -> int:
+    if not unit.max_rejects:
+        return 0
+    return int(session.run(rejects.counted(session.dialect, own, unit.unit_id))[0][0])
 
 
 def _complete(session: AnySession, own: Ownership, unit: UnitPlan) -> UnitRow:

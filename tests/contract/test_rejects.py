@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.errors import BadRow, CopyFailed, DatabaseUnavailable, TargetBusy
-from syncmon_ext.sync import chunk_copy, jobs, names
+from syncmon_ext.sync import chunk_copy, fence, jobs, names
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.routes.registry import ROUTES
 from tests.contract.pairs import Pair
@@ -99,6 +102,61 @@ def test_first_bad_row_fails_without_max_rejects_and_one_too_many_with(pair: Pai
     with pytest.raises(BadRow, match=r"more than 3 rows are bad \(max_rejects\)"):
         copy_of(source, target, max_rejects=3).run(10)
     assert target.query("SELECT id FROM items") == [(1000,)]
+
+
+@pytest.mark.parametrize("most", [9, 10])
+def test_chunks_side_by_side_set_no_more_rows_aside_than_may_be(
+    database: Maker, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = database("sqlite"), database("postgresql")
+    make(source, [(n, "bad" if n % 2 else "v") for n in range(20)])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy = copy_of(source, target, max_rejects=most)
+    both, check = threading.Barrier(2), fence.check
+
+    def met(*arguments: Any) -> None:
+        both.wait(20)  # neither sees what the other has rejected
+        check(*arguments)
+
+    def copied(chunk: Chunk) -> None:
+        copy.copy(unit, chunk)
+        sessions.close_all()  # the thread's own
+
+    unit = copy.units[0]
+    with copy.claimed():
+        chunks = list(copy.chunks(unit, copy.prepare(unit), 10))
+        with monkeypatch.context() as patch, ThreadPoolExecutor(2) as pool:
+            patch.setattr(chunk_copy.fence, "check", met)
+            list(pool.map(copied, chunks))
+        if most < 10:
+            with pytest.raises(BadRow, match=r"10 rows are bad, more than 9 \(max_rejects\)"):
+                copy.swap(unit)
+        else:
+            assert "10 rows were rejected" in copy.swap(unit)[0].warnings[-1]
+    assert len(target.query("SELECT id FROM items")) == (0 if most < 10 else 10)
+
+
+def test_row_that_a_trigger_holds_back_stays_among_the_rejects(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(1, "v"), (2, "bad")])
+    make(target, [], "CHECK (v <> 'bad')")
+    copy = copy_of(source, target, mode="append", max_rejects=1)
+    copy.run()
+    source.run("UPDATE items SET v = 'good' WHERE id = 2")
+    if target.dialect == "postgresql":
+        target.run(
+            "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "CREATE TRIGGER hold BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION hold()",
+        )
+        drop = "DROP TRIGGER hold ON items"
+    else:
+        target.run("CREATE TRIGGER hold BEFORE INSERT ON items BEGIN SELECT RAISE(IGNORE); END")
+        drop = "DROP TRIGGER hold"
+    assert replay(copy) == (0, 0, 1)
+    assert listed(target)[2].error == "the row does not come into the table"
+    target.run(drop)
+    assert replay(copy) == (1, 0, 0)
+    assert sorted(target.query("SELECT id, v FROM items")) == [(1, "v"), (2, "good")]
 
 
 def test_bad_rows_of_a_chunk_that_is_copied_again_count_once(pair: Pair) -> None:
