@@ -38,11 +38,12 @@ def _in_postgresql(
     endless = cursors.endless(kind, column)
     finite = [*filtered, f"NOT {endless}"] if endless else filtered
     where = f" WHERE {' AND '.join(finite)}" if finite else ""
-    last = f"max({column})"
+    last, behind = f"max({column})", "false"
     if mark is not None:
-        last = f"greatest({last}, {session.literal(mark[0])}::{kind})"
-    high, first = session.execute(
-        f"SELECT ({last})::text, min({column})::text FROM {table}{where}"
+        at = f"{session.literal(mark[0])}::{kind}"
+        last, behind = f"greatest({last}, {at})", f"coalesce({last} < {at}, false)"
+    high, first, is_behind = session.execute(
+        f"SELECT ({last})::text, min({column})::text, {behind} FROM {table}{where}"
     )[0]
     begin = first if mark is None else mark[0]  # the first finite one: -infinity lies before it
     low = None
@@ -51,7 +52,10 @@ def _in_postgresql(
     left = f"{column} IS NULL" + (f" OR {endless}" if endless else "")
     where = " AND ".join([*filtered, f"({left})"])
     count = session.execute(f"SELECT count(*) FROM {table} WHERE {where}")[0][0]
-    return Window(low=low, high=None if high is None else [high]), _warnings(unit, count)
+    warnings = _warnings(unit, count)
+    if mark is not None and is_behind:
+        warnings.append(_set_back(unit))
+    return Window(low=low, high=None if high is None else [high]), warnings
 
 
 def _in_sqlite(
@@ -77,12 +81,14 @@ def _in_sqlite(
     wanted = [*filtered, kind.within(column, bind)]
     low = None
     if mark is not None:
-        wanted.append(f"{column} > {bind(at)}")  # in the column's own collation
+        wanted.append(f"{column} >= {bind(at)}")  # in the column's own collation
         low = cursors.earlier_in_sqlite(unit.cursor or "", at, unit.lag_seconds)
     if low is None and found.below:
         low = kind.low
     last = f"SELECT max({column}) FROM {table} WHERE {' AND '.join(wanted)}"
     high = session.execute(last, bind.values)[0][0]
+    if mark is not None and high is None:
+        warnings.append(_set_back(unit))
     return Window(
         low=None if low is None else packed([low]), high=mark if high is None else packed([high])
     ), warnings
@@ -124,3 +130,11 @@ def _warnings(unit: UnitPlan, count: int) -> list[str]:
         f"{rows} no value in the cursor {unit.cursor} (NULL or endless) and cannot be copied; give "
         f"{'it' if count == 1 else 'each'} one, or use another cursor"
     ]
+
+
+def _set_back(unit: UnitPlan) -> str:
+    return (
+        f"all values of the cursor {unit.cursor} in the source lie before the watermark, up to which it was "
+        "read: its last rows were deleted, or it was set back, as by a backup that was restored; what it got "
+        "since then below the watermark is not read: copy the table with mode = replace once"
+    )

@@ -359,3 +359,26 @@ def test_runs_of_incremental_catch_up_with_any_history(
             )
         run(source, target, data.draw(st.integers(1, 5)), mode="incremental")
         assert content(target) == content(source)
+
+
+def test_source_that_was_set_back_is_told(pair: Pair) -> None:
+    source, target = pair
+    make_events(source, [(n, "first", at(n)) for n in range(10)])
+    run(source, target, mode="incremental")
+    told = []
+    for change in (
+        ["UPDATE events SET v = 'same' WHERE id = 9"],
+        ["DELETE FROM events WHERE id > 5", f"INSERT INTO events VALUES (6, 'other', '{at(6)}')"],
+        ["DELETE FROM events"],
+        [f"INSERT INTO events VALUES (9, 'other', '{at(9)}')"],
+    ):
+        source.run(*change)
+        copy = Copy(
+            source, target, owner(run=f"run{next(_runs)}"), mode="incremental", tables=[EVENTS]
+        )
+        with copy.claimed():
+            mark = copy.prepare(copy.units[0])
+        told.append([warning for warning in mark.warnings if "it was set back" in warning])
+        jobs.discard(copy.target, copy.own, copy.units)
+    assert [len(warnings) for warnings in told] == [0, 1, 0, 0]
+    assert "mode = replace" in told[1][0]
