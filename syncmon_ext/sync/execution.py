@@ -39,7 +39,7 @@ from syncmon_ext.sync.outages import Outages
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildPool, Notice
 from syncmon_ext.sync.recorder import Recorder
-from syncmon_ext.sync.results import Discarded
+from syncmon_ext.sync.results import Discarded, Standing
 from syncmon_ext.sync.scheduler import Interrupted, Scheduler
 from syncmon_ext.sync.snapshot import SnapshotHolder
 from syncmon_ext.sync.telling import tell_of_end
@@ -191,6 +191,7 @@ class Execution:
         self._clear_older_runs()
         if self._frozen.spec.consistency is not Consistency.CHUNK:
             self._snapshot.begin()  # while the target is taken
+        self._look_back(plan)
         self._claim(plan)
         if isinstance(self._carrier, DaskCarrier):
             ends = self._frozen.source, self._frozen.target
@@ -238,6 +239,35 @@ class Execution:
                 hint="begin anew: run --fresh, Start fresh… on the page, fresh = true elsewhere",
             )
         return frozen.plan
+
+    def _look_back(self, plan: Plan) -> None:
+        """Find units of which the target has less than the store has seen committed there."""
+        begun = {
+            unit_id: unit.chunks_committed
+            for unit_id, unit in self._runtimes.items()
+            if unit.chunks_committed or unit.state is UnitState.COMPLETED
+        }
+        if self._frozen.plan is None or not begun:
+            return
+        standing: Standing = self._scheduler.call(
+            "look back", jobs.stands, self._frozen.target, self._own, plan.units
+        )
+        if standing.ended.intersection(begun):
+            raise ConfigChanged(
+                f"run {self._frozen.run_id} has ended in the target, or was cleared there: this store is an "
+                "older one, or somebody cleaned the target",
+                hint="begin anew: run --fresh, Start fresh… on the page, fresh = true elsewhere",
+            )
+        for unit_id, chunks in begun.items():
+            runtime = self._runtimes[unit_id]
+            completed = runtime.state is UnitState.COMPLETED
+            if unit_id in standing.placed:
+                continue
+            if completed or standing.chunks.get(unit_id, 0) < chunks:
+                self._scheduler.doubted.add(unit_id)
+            if completed:
+                pending = msgspec.structs.replace(runtime, state=UnitState.PENDING)
+                self._runtimes[unit_id] = pending
 
     def _claim(self, plan: Plan) -> None:
         self._recorder.write_now(

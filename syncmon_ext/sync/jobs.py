@@ -27,6 +27,7 @@ from syncmon_ext.sync import (
     preparing,
     replaying,
     rewriting,
+    standing,
     wording,
 )
 from syncmon_ext.sync import plan as plans
@@ -41,6 +42,7 @@ from syncmon_ext.sync.results import (
     ConnectionCheck,
     Discarded,
     Leftover,
+    Standing,
     SwapResult,
     UnitMark,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "prepare",
     "rejects",
     "replay",
+    "stands",
     "swap",
     "test_connection",
     "walk",
@@ -85,6 +88,11 @@ def claim(target: Connection, own: Ownership, units: list[UnitPlan]) -> None:
     claiming.claim(target, own, units)
 
 
+def stands(target: Connection, own: Ownership, units: list[UnitPlan]) -> Standing:
+    """What the target still has of the run, before it is claimed; raises nothing for what is not there."""
+    return standing.found(target, own, units)
+
+
 def identify(source: Connection, target: Connection) -> tuple[str, str]:
     """Which databases the two connections reach from here."""
     with (
@@ -95,14 +103,20 @@ def identify(source: Connection, target: Connection) -> tuple[str, str]:
 
 
 def prepare(
-    source: Connection, target: Connection, own: Ownership, unit: UnitPlan, snapshot: str | None
+    source: Connection,
+    target: Connection,
+    own: Ownership,
+    unit: UnitPlan,
+    snapshot: str | None,
+    doubted: bool = False,
 ) -> UnitMark:
     """Make the unit's landing table unless it is there, and tell what is committed.
 
-    Raises LossyCopy and CopyFailed for a unit that has errors, FenceLost.
+    ``doubted``: the target had more of it before. Raises LossyCopy and CopyFailed for a unit that has
+    errors, FenceLost.
     """
     with wording.in_words_of(own, [unit]):
-        return preparing.prepare(source, target, own, unit, snapshot)
+        return preparing.prepare(source, target, own, unit, snapshot, doubted)
 
 
 def walk(

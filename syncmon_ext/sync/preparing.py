@@ -42,6 +42,10 @@ from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.results import UnitMark
 from syncmon_ext.sync.unit_row import UnitRow
 
+SET_BACK: Final = (
+    "the target no longer has all that was committed there: it was restored or made anew, or syncmon's "
+    "tables in it were changed"
+)
 # Above, the guess of PostgreSQL's statistics has to do until the walk, which counts as well, is through.
 COUNT_ROWS: Final = 500_000
 # Counting what has no statistics takes less than a second or two up to here.
@@ -49,9 +53,18 @@ COUNT_BYTES: Final = 1 << 30
 
 
 def prepare(
-    source: Connection, target: Connection, own: Ownership, unit: UnitPlan, snapshot: str | None
+    source: Connection,
+    target: Connection,
+    own: Ownership,
+    unit: UnitPlan,
+    snapshot: str | None,
+    doubted: bool = False,
 ) -> UnitMark:
-    """Make what is missing and tell where the unit stands; called again it changes nothing."""
+    """Make what is missing and tell where the unit stands; called again it changes nothing.
+
+    ``doubted``: the target had more of the unit before. What is there now is taken for the truth only where
+    the rows are as many as its checkpoints say.
+    """
     _refuse(unit)
     with (
         reading(source, snapshot) as origin,
@@ -64,10 +77,13 @@ def prepare(
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
         restarted, changed, total = False, "", None
+        set_back = doubted and _is_lost(session, own, unit, row)
         through = row is not None and (row.swapped or _is_through(session, own, unit, row))
         if not through:
             altered.refuse_in_source(origin, [unit])
-        if row is not None and not through:
+        if set_back:
+            restarted, changed = True, SET_BACK
+        elif row is not None and not through:
             before = Epoch.of(row.epoch)
             if msgspec.structs.replace(before, rows=None) != begun:
                 restarted, changed = _again(origin, before, begun)
@@ -116,6 +132,27 @@ def prepare(
             warnings=warnings,
             at_once=isinstance(origin, SqliteSession) and transfer.expected(origin, unit),
         )
+
+
+def _is_lost(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow | None) -> bool:
+    """Whether a unit that had more in the target must begin again. Raises CopyFailed where rows of it may
+    be in the table itself: they cannot be told from others."""
+    if row is not None and row.swapped:
+        return False
+    if unit.direct or (row is None and unit.mode is Mode.APPEND):
+        raise CopyFailed(
+            f"table {shown(unit.target_schema, unit.target_table)}: {SET_BACK}; rows of this run may be in "
+            "it already, and would come a second time",
+            hint="compare its rows with the source's, remove what is of this run, then start fresh",
+        )
+    if row is None or row.staging is None:
+        return True
+    if not staging.exists(session, unit.target_schema, row.staging):
+        return True
+    done = checkpoint.committed(session, own, unit.unit_id)
+    table = relation(unit.target_schema, row.staging)
+    there = int(session.execute(f"SELECT count(*) FROM {table}")[0][0])
+    return there != sum(chunk.rows or 0 for chunk in done)
 
 
 def _refuse(unit: UnitPlan) -> None:

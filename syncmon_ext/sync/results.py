@@ -26,6 +26,14 @@ class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
     at_once: bool = False  # the whole table is best moved as one chunk
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target knows of a run."""
+
+    ended: set[str] = set()  # unit ids whose tables it does not hold any more: it has ended there
+    placed: set[str] = set()  # unit ids whose rows are in place
+    chunks: dict[str, int] = {}  # how many are committed, by unit id
+
+
 class SwapResult(msgspec.Struct, frozen=True, kw_only=True):
     """A unit whose rows are in place."""
 

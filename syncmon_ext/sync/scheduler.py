@@ -28,6 +28,7 @@ from syncmon_ext.sync.outcomes import Outcomes
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildPool
 from syncmon_ext.sync.recorder import Recorder
+from syncmon_ext.sync.results import UnitMark
 from syncmon_ext.sync.unit_copy import Gap, UnitCopy
 
 BEAT_SECONDS: Final = 0.1
@@ -71,6 +72,7 @@ class Scheduler:
         self._solitary = False  # the chunk in flight runs alone
         self.snapshot: str | None = None
         self.renew_snapshot: Callable[[], str | None] = lambda: None
+        self.doubted: set[str] = set()  # ids of units that the target had more of before
 
     @property
     def spec(self) -> TaskSpec:
@@ -116,6 +118,7 @@ class Scheduler:
             if unit.unit_id not in runtimes:
                 continue
             copy = UnitCopy(unit, runtimes[unit.unit_id])
+            copy.alone = unit.unit_id in self.doubted
             only = self._frozen.only_units
             if only is not None and unit.unit_id not in only:
                 if not copy.ended:
@@ -323,7 +326,12 @@ class Scheduler:
         )
         self._outcomes.save(copy)
         arguments = (self._frozen.source, self._frozen.target, self._own, copy.plan, self.snapshot)
-        self._submit(copy, partial(self._outcomes.prepared, copy), jobs.prepare, *arguments)
+        doubted = copy.plan.unit_id in self.doubted
+        self._submit(copy, partial(self._prepared, copy), jobs.prepare, *arguments, doubted)
+
+    def _prepared(self, copy: UnitCopy, mark: UnitMark) -> None:
+        self.doubted.discard(copy.plan.unit_id)
+        self._outcomes.prepared(copy, mark)
 
     def _walk(self, copy: UnitCopy) -> None:
         gap = copy.gaps.popleft()
