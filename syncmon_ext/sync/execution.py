@@ -12,7 +12,10 @@ import msgspec
 from syncmon_ext.model import words
 from syncmon_ext.model.errors import (
     ConfigChanged,
+    CopyFailed,
+    DatabaseUnavailable,
     FenceLost,
+    InvalidConfig,
     MissingExtra,
     SecretUnresolved,
     StoreUnavailable,
@@ -27,6 +30,7 @@ from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import runs, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
+from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import consistency, engine_url, forking, jobs
 from syncmon_ext.sync.carrier import Carrier, LocalCarrier
@@ -304,7 +308,14 @@ class Execution:
                 store_id=self._own.store_id, task_id=other.task_id, run_id=run_id, token=token
             )
             job = jobs.forget if forget else jobs.discard
-            self._scheduler.call("clear", job, other.target, own, other.plan.units)
+            try:
+                self._scheduler.call("clear", job, other.target, own, other.plan.units)
+            except (DatabaseUnavailable, CopyFailed, InvalidConfig) as error:
+                if not engine_url.leads_elsewhere(other.target, self._frozen.target):
+                    raise
+                # The run goes elsewhere, and perhaps since that database is gone.
+                message = f"what run {run_id} left in {masked(other.target.url)} stays there: {error.message}"
+                self._recorder.log(Level.WARNING, message)
         self._recorder.write_now(lambda connection: runs.set_target_held(connection, run_id, False))
 
     # -- the ends of a run -------------------------------------------------------------------

@@ -12,7 +12,7 @@ from syncmon_ext.model.errors import ConfigChanged
 from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
-from tests.faults.harness import DDL, Rig, rig
+from tests.faults.harness import DDL, Rig, rig, side
 from tests.faults.test_steer import SLOW
 
 UNKEYED = [
@@ -150,3 +150,35 @@ def test_store_of_an_older_backup_does_not_append_a_second_time(tmp_path: Path) 
             assert "has ended in the target" in progress.error
             with pytest.raises(ConfigChanged, match="has ended in the target"):
                 it.control.start("nightly")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_fresh_start_elsewhere_does_not_need_the_target_that_is_gone(
+    kind: str, tmp_path: Path
+) -> None:
+    with (
+        rig(tmp_path, f"sqlite-{kind}", throttle=SLOW) as it,
+        side(kind, tmp_path / "other.db") as other,
+    ):
+        paused(it)
+        gone = it.target
+        if kind == "sqlite":
+            Path(gone.url.removeprefix("sqlite:///")).write_text(
+                "this is no database any more " * 99
+            )
+        else:
+            name = gone.url.rpartition("/")[2].partition("?")[0]
+            other.execute(f'ALTER DATABASE "{name}" RENAME TO "{name}_gone"')
+        file = tmp_path / "syncmon.toml"
+        file.write_text(file.read_text().replace(gone.url, other.url))
+        it.target = other
+        it.use_store(f"sqlite:///{tmp_path}/store.db")
+        try:
+            it.control.start("nightly", fresh=True)
+            it.control.set_throttle("nightly", Throttle())
+            assert it.until_ended().state is State.COMPLETED
+            it.assert_equal()
+            assert any("stays there" in message for message in it.messages())
+        finally:
+            if kind == "postgresql":
+                other.execute(f'ALTER DATABASE "{name}_gone" RENAME TO "{name}"')
