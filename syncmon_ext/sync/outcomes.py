@@ -18,7 +18,7 @@ from syncmon_ext.model.errors import (
 )
 from syncmon_ext.model.log import Level, with_hint
 from syncmon_ext.model.state import UnitState
-from syncmon_ext.model.task import Consistency, Verify
+from syncmon_ext.model.task import Consistency, Mode, Verify
 from syncmon_ext.store.columns import utc_now
 from syncmon_ext.sync.chunk_copy import bounds
 from syncmon_ext.sync.faults import FaultInjected
@@ -203,9 +203,29 @@ class Outcomes:
                 f"{'content agrees' if member.plan.verify is Verify.HASH else 'counts agree'}",
                 member.plan.unit_id,
             )
+            self._compare_counted(member)
         for result in results:
             for warning in result.warnings:
                 self._recorder.log(Level.WARNING, f"{result.unit_id}: {warning}", result.unit_id)
+
+    def _compare_counted(self, copy: UnitCopy) -> None:
+        """Say where the source's own count was another.
+
+        Rows that were set aside are no difference, nor those that a next run of incremental reads since they
+        were changed.
+        """
+        counted, copied = copy.counted, copy.runtime.rows_committed
+        if copy.plan.max_rejects or copy.plan.mode is Mode.INCREMENTAL:
+            return
+        if counted is None or counted == copied:
+            return
+        unit_id = copy.plan.unit_id
+        self._recorder.log(
+            Level.WARNING,
+            f"{unit_id}: the source changed while it was copied: {words.plural(counted, 'row')} were counted "
+            f"when it began or went on, and {copied:,} were copied",
+            unit_id,
+        )
 
     def fail(self, copy: UnitCopy, message: str, hint: str) -> None:
         """Nothing more is done for the unit in this run."""

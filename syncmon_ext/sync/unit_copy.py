@@ -44,6 +44,7 @@ class UnitCopy:
         "at_once",
         "busy",
         "chunk_rate",
+        "counted",
         "gaps",
         "in_batch",
         "in_flight",
@@ -72,6 +73,7 @@ class UnitCopy:
         self.pace = Pace()
         self.chunk_rate: float | None = None  # rows/s of one chunk while it is copied
         self.at_once = False  # the table is moved as one chunk where nothing speaks against it
+        self.counted: int | None = None  # rows of the source when it began, or last went on
         self.repairs = 0  # rounds in which chunks were copied again since their content differed
         self._uncounted = False  # a chunk came without a row count
         self._before = runtime  # a batch began
@@ -131,6 +133,7 @@ class UnitCopy:
         self.gaps = deque(gaps(mark))
         self.swapped = mark.swapped
         self.at_once = mark.at_once
+        self.counted = None if mark.swapped else mark.rows_total
         rows = sum(chunk.rows or 0 for chunk in mark.committed)
         self.change(
             rows_committed=mark.rows_swapped or rows if mark.swapped else rows,
