@@ -25,7 +25,7 @@ from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync.databases.base import Session
 from syncmon_ext.sync.ledger import ledger
 from syncmon_ext.sync.listing import listed
-from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.ownership import Ownership, replay_of
 from syncmon_ext.sync.quoting import shown
 
 
@@ -41,6 +41,13 @@ class Fence(msgspec.Struct, frozen=True):
     def of_run(self, own: Ownership) -> bool:
         """Whether it is held for the run of ``own``, by whichever owner."""
         return (self.store_id, self.run_id) == (own.store_id, own.run_id)
+
+    def gives_way(self, own: Ownership) -> bool:
+        """Whether the run of ``own`` may take it: a replay of its task may have been cut off, and is refused
+        while a run is there."""
+        return self.finished or (
+            (self.store_id, self.run_id) == (own.store_id, replay_of(own.task_id))
+        )
 
 
 def of(unit: UnitPlan) -> tuple[str, str]:
@@ -120,6 +127,7 @@ def raised(dialect: str, own: Ownership, units: Sequence[UnitPlan], backend: int
         set_={name: insert.excluded[name] for name in values},
         where=or_(
             and_(fences.c.store_id == own.store_id, fences.c.run_id == own.run_id),
+            and_(fences.c.store_id == own.store_id, fences.c.run_id == replay_of(own.task_id)),
             fences.c.finished == true(),
         ),
     )
@@ -163,7 +171,7 @@ def _refuse_others(session: Session, own: Ownership, units: Sequence[UnitPlan]) 
             continue
         if fence.of_run(own):
             refuse_newer(own, unit, fence.token)
-        elif not fence.finished:
+        elif not fence.gives_way(own):
             raise TargetBusy(
                 f"table {shown(unit.target_schema, unit.target_table)} is held by run {fence.run_id} of "
                 f"task {fence.task_id}, which is neither completed nor stopped",

@@ -23,3 +23,8 @@ class Ownership(msgspec.Struct, frozen=True, kw_only=True):
         """What a PostgreSQL backend of this owner is called, so that a later owner can end it."""
         parts = ["syncmon", self.run_id, self.job, str(self.token)]
         return "/".join(part for part in parts if part)
+
+
+def replay_of(task_id: str) -> str:
+    """What stands for a run's id while rejects of the task are replayed."""
+    return f"replay-{task_id}"

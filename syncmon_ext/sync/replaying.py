@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Final
 
 import msgspec
 from sqlalchemy import func, select
@@ -28,11 +27,9 @@ from syncmon_ext.sync import (
 )
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import READER, AnySession
-from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.ownership import Ownership, replay_of
 from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.routes.registry import ROUTES
-
-_RUN: Final = "replay"
 
 
 def listed(target: Connection, store_id: str, task_id: str, limit: int) -> Rejects:
@@ -61,10 +58,10 @@ def replayed(
     """
     deadline = time.monotonic() + seconds
     by_id = {unit.unit_id: unit for unit in units}
-    with sessions.opened(target, f"syncmon/{_RUN}") as session:
+    with sessions.opened(target, "syncmon/replay") as session:
         if not ledger.has_rejects(session):
             return Replayed(replayed=0, gone=0, remaining=0)
-        token = _next_token(session, f"{_RUN}-{task_id}")
+        token = _next_token(session, replay_of(task_id))
         waiting = [
             (reject, key)
             for reject, key in rejects.found(session, store_id, task_id, None)
@@ -72,7 +69,7 @@ def replayed(
         ]
     if not waiting:
         return Replayed(replayed=0, gone=0, remaining=0)
-    own = Ownership(store_id=store_id, task_id=task_id, run_id=f"{_RUN}-{task_id}", token=token)
+    own = Ownership(store_id=store_id, task_id=task_id, run_id=replay_of(task_id), token=token)
     held = [by_id[unit_id] for unit_id in {reject.unit_id for reject, _ in waiting}]
     claiming.claim(target, own, held)
     counts = {"replayed": 0, "gone": 0, "remaining": 0}

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from syncmon_ext.model.errors import FenceLost, TargetBusy
 from syncmon_ext.model.reject import Reject
-from syncmon_ext.sync import jobs
+from syncmon_ext.sync import fence, jobs
+from syncmon_ext.sync.databases import sessions
+from syncmon_ext.sync.ownership import replay_of
 from tests.sync.copying import Copy, errors, owner
 from tests.sync.databases import Database, Maker
 
@@ -144,3 +147,22 @@ def test_a_row_that_was_not_changed_comes_in_once_the_target_takes_it(
     assert sorted(target.query("SELECT name, n FROM items")) == sorted(
         source.query("SELECT name, n FROM items")
     )
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_run_does_not_wait_for_a_replay_that_was_cut_off(database: Maker, dialect: str) -> None:
+    source, target = database("sqlite"), database(dialect)
+    for side in (source, target):
+        side.run("CREATE TABLE items (id INTEGER NOT NULL PRIMARY KEY, v TEXT)")
+    source.insert("items", [(1, "v")])
+    copy = Copy(source, target, tables=["items"])
+    cut_off = owner(run=replay_of("task"))
+    jobs.claim(copy.target, cut_off, copy.units)
+    with pytest.raises(TargetBusy, match="is held by run replay-task"):
+        jobs.claim(copy.target, owner(store="another"), copy.units)
+    assert copy.run() == {"items": 1}
+    with (
+        sessions.opened(copy.target, cut_off.application_name) as session,
+        pytest.raises(FenceLost),  # it was not dead after all
+    ):
+        fence.compare(session, cut_off, copy.units)
