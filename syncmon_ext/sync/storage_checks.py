@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any, Final
 
 from syncmon_ext.model.errors import BadRow
@@ -22,8 +22,11 @@ _EXACT: Final = 2**53  # integers up to here are doubles too
 _DAY: Final = "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2])
 _DATE: Final = r"\d{4,7}-\d\d-\d\d"
 _TIME: Final = _DATE + r"[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
-# As PostgreSQL writes a number; what it would read besides comes back as another text.
-_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?|NaN|-?Infinity")
+# As PostgreSQL writes a number; what it would read besides, -0 too, comes back as another text.
+_NUMBER: Final = re.compile(r"(?!-0(\.0+)?\Z)-?(0|[1-9]\d*)(\.\d+)?|NaN|-?Infinity")
+_ALL_DIGITS: Final = Context(
+    prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX
+)  # the usual one rounds to 28
 _ENDLESS: Final = r"|-?infinity"
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     types.DATE: re.compile(_DATE + "( BC)?" + _ENDLESS),
@@ -171,5 +174,5 @@ def _fits(value: Any, scale: int) -> bool:
         return False
     if not number.is_finite():
         return True
-    exponent = number.normalize().as_tuple().exponent
+    exponent = number.normalize(_ALL_DIGITS).as_tuple().exponent
     return isinstance(exponent, int) and -exponent <= scale
