@@ -107,7 +107,7 @@ def _new(
     elif pair == ("postgresql", "sqlite"):
         mapping = types.postgresql_to_new_sqlite(column)
     elif pair == ("sqlite", "sqlite"):
-        mapping = types.Mapping(type=column.type)
+        mapping = types.sqlite_to_new_sqlite(column)
         default = column.default
     else:
         mapping = types.Mapping(type=column.type)

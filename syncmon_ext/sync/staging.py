@@ -12,7 +12,7 @@ import msgspec
 
 from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import ColumnPlan, IndexPlan, UnitPlan
-from syncmon_ext.sync import foreign_keys, merging, names, new_checks, wording
+from syncmon_ext.sync import foreign_keys, merging, names, new_checks, types, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -151,7 +151,9 @@ def _create_sqlite(session: SqliteSession, unit: UnitPlan, table: str) -> None:
 
 
 def _sqlite_column(column: ColumnPlan, *, plain: bool) -> str:
-    parts = [ident(column.name), column.target_type]
+    parts = [ident(column.name)]
+    if not plain or column.target_type.upper() != types.STRICT_ANY:  # staging tables are not STRICT
+        parts.append(column.target_type)
     if not plain and column.default is not None:
         parts.append(f"DEFAULT {default(column.default)}")
     if not plain and not column.nullable:

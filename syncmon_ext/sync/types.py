@@ -16,6 +16,8 @@ DATE, TIMESTAMP, TIMESTAMPTZ, UUID, ANY = "date", "timestamp", "timestamptz", "u
 
 _INTEGERS: Final = {"smallint": 2, "integer": 4, "bigint": 8}
 _TEXTS: Final = ("text", "character varying", "character", "name", "citext")
+# In a STRICT table it keeps a value as it is; in others it is a name like any other, of NUMERIC affinity.
+STRICT_ANY: Final = "ANY"
 # PostgreSQL writes xml without the declaration that a cast keeps.
 XML_AS: Final = {"xml": "::text", "xml[]": "::text[]"}
 # As it ends a field of a composite, or is what a domain is of.
@@ -172,6 +174,14 @@ def postgresql_to_sqlite(column: ColumnShape, target: ColumnShape) -> Mapping:
         reason=f"{column.type} into {target.type or 'no type'} ({target.base} affinity): SQLite may turn "
         "a value into another type",
     )
+
+
+def sqlite_to_new_sqlite(column: ColumnShape) -> Mapping:
+    """A column of SQLite in a table that is made in SQLite, and is not STRICT."""
+    if column.base == "BLOB" and column.type.upper() == STRICT_ANY:
+        reason = "no declared type: outside of a STRICT table ANY turns texts into numbers"
+        return Mapping(type="", reason=reason)
+    return Mapping(type=column.type)
 
 
 def sqlite_to_sqlite(column: ColumnShape, target: ColumnShape) -> Mapping:

@@ -122,7 +122,7 @@ def planned(
     whole = same and create and len(chosen) == len(shape.columns)
     if whole:
         plans = [
-            msgspec.structs.replace(p, generated=c.generated)
+            msgspec.structs.replace(p, generated=c.generated, target_type=c.type, reason="")
             for p, c in zip(plans, chosen, strict=True)
         ]
     indexes: list[IndexPlan] = []

@@ -371,3 +371,35 @@ def test_column_that_the_target_computes_is_said_to_be_left_out(database: Maker)
     target.run("CREATE TABLE t (id int PRIMARY KEY, total int GENERATED ALWAYS AS (id * 2) STORED)")
     (unit,) = Copy(source, target, tables=["t"]).units
     assert any("total is not copied" in warning for warning in unit.warnings)
+
+
+KEPT_IN_STRICT = ["007", "1e3", 7, 2.0, b"7", None]
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "merge"])
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_any_of_a_strict_table_keeps_texts_that_look_like_numbers(
+    database: Maker, dialect: str, mode: str
+) -> None:
+    source, target = database(dialect), database("sqlite")
+    source.run(
+        "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v TEXT)",
+        "INSERT INTO t VALUES (1, '007'), (2, '1e3')",
+    )
+    target.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY) STRICT")
+    Copy(source, target, tables=["t"], mode=mode).run()
+    assert target.query("SELECT v FROM t ORDER BY id") == [("007",), ("1e3",)]
+
+
+@pytest.mark.parametrize("columns", [["id", "v"], None], ids=["some", "all"])
+def test_any_of_a_strict_table_becomes_a_column_that_keeps_values_as_they_are(
+    database: Maker, columns: list[str] | None
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY, w TEXT) STRICT")
+    source.insert("t (id, v)", list(enumerate(KEPT_IN_STRICT)))
+    copy = Copy(source, target, tables=[{"name": "t", "columns": columns}])
+    assert copy.units[0].columns[1].target_type == ("ANY" if columns is None else "")
+    copy.run()
+    asked = "SELECT quote(v) FROM t ORDER BY id"
+    assert target.query(asked) == source.query(asked)
