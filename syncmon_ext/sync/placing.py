@@ -33,7 +33,7 @@ def placed(session: AnySession, unit: UnitPlan, stage: str, *, merge: bool) -> i
     overriding = " OVERRIDING SYSTEM VALUE" if isinstance(session, PostgresSession) else ""
     conflict = merging.on_conflict(unit) if merge else ""
     table = relation(unit.target_schema, unit.target_table)
-    with sessions.usual_names(session):
+    with sessions.usual_settings(session):
         return session.change(
             f"{inserting(session, unit, unit.target_table)} {table} ({listed}){overriding} "
             f"SELECT {listed} FROM {stage} WHERE true{conflict}"

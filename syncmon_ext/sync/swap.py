@@ -229,7 +229,7 @@ def _empty(session: AnySession, unit: UnitPlan) -> None:
     table = relation(unit.target_schema, unit.target_table)
     if isinstance(session, PostgresSession):
         session.change("SET LOCAL row_security = off")  # a policy that hides rows is an error then
-    with sessions.usual_names(session):
+    with sessions.usual_settings(session):
         session.change(f"DELETE FROM {table}")
     if session.execute(f"SELECT 1 FROM {table} LIMIT 1"):
         raise CopyFailed(

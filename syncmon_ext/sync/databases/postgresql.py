@@ -47,6 +47,7 @@ SETTINGS: Final = {
     "extra_float_digits": "3",
     "standard_conforming_strings": "on",
     "xmloption": "content",
+    "quote_all_identifiers": "off",  # types are known by their names
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     # The server notices that its client is gone, and lets its locks go.
@@ -55,6 +56,20 @@ SETTINGS: Final = {
     "tcp_keepalives_count": "3",
     "client_connection_check_interval": "5s",
 }
+# Those that functions and defaults of a target may go by: there the role's, or the database's, own hold.
+_FELT: Final = (
+    "search_path",
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "bytea_output",
+    "array_nulls",
+    "lc_monetary",
+    "extra_float_digits",
+    "standard_conforming_strings",
+    "xmloption",
+    "quote_all_identifiers",
+)
 _KEEPALIVES: Final = {
     "keepalives": 1,
     "keepalives_idle": 10,  # seconds
@@ -116,9 +131,11 @@ class PostgresSession:
             self._open = psycopg.connect(
                 **options, autocommit=True, prepare_threshold=None, client_encoding="UTF8"
             )
+            felt = ", ".join(["current_setting(%s)"] * len(_FELT))
             row = self._open.execute(
                 "SELECT current_schema(), current_setting('server_version_num')::int, "
-                "current_database(), pg_backend_pid(), current_setting('search_path')"
+                f"current_database(), pg_backend_pid(), {felt}".encode(),
+                _FELT,
             ).fetchone()
             if row is None:
                 raise DatabaseUnavailable(f"{self.name}: the server gave no answer")
@@ -126,7 +143,8 @@ class PostgresSession:
             self.version: int = row[1]
             self.database: str = row[2]
             self.pid: int = row[3]
-            self.usual_path: str = row[4]  # of the role, or of the database
+            # Of the role, or of the database.
+            self.usual: dict[str, str] = dict(zip(_FELT, row[4:], strict=True))
             settings = dict(SETTINGS)
             if self.version < 140000:
                 del settings["client_connection_check_interval"]
@@ -175,10 +193,12 @@ class PostgresSession:
     def transaction(self, *, usual_names: bool = False) -> Iterator[None]:
         """One transaction that writes; READ COMMITTED, so that a lock's loser sees the winner's row.
 
-        With ``usual_names`` all of it is as within ``usual_names()``, at no cost.
+        With ``usual_names`` names without a schema mean in it what they mean to the role elsewhere, at no
+        cost. How values are written and read is settled all the same: rows come in as text.
         """
         begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-        self.change(f"{begin}; {self._search(self.usual_path)}" if usual_names else begin)
+        path = {"search_path": self.usual["search_path"]}
+        self.change(f"{begin}; {self._set(path)}" if usual_names else begin)
         try:
             yield
             self.change("COMMIT")
@@ -187,18 +207,23 @@ class PostgresSession:
             raise
 
     @contextmanager
-    def usual_names(self) -> Iterator[None]:
-        """Around statements that call the target's own functions: triggers, rules and checks.
+    def usual_settings(self) -> Iterator[None]:
+        """Around statements that call the target's own functions: triggers, rules, checks and defaults.
 
-        Names without a schema mean in them what they mean to the role elsewhere. An error ends the
-        transaction, and this with it.
+        Names without a schema, days, and texts of values mean in them what they mean to the role
+        elsewhere. No value comes or goes as text meanwhile. An error ends the transaction, and this
+        with it.
         """
-        self.change(self._search(self.usual_path))
+        self.change(self._set(self.usual))
         yield
-        self.change(self._search(SETTINGS["search_path"]))
+        self.change(self._set({name: SETTINGS[name] for name in _FELT}))
 
-    def _search(self, path: str) -> str:
-        return f"SELECT set_config('search_path', {self.literal(path)}, true)"
+    def _set(self, settings: dict[str, str]) -> str:
+        calls = (
+            f"set_config({self.literal(name)}, {self.literal(value)}, true)"
+            for name, value in settings.items()
+        )
+        return f"SELECT {', '.join(calls)}"
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

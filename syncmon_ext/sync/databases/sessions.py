@@ -32,9 +32,10 @@ READER = "syncmon/source"
 TERMINATE_MILLISECONDS = 5_000
 
 
-def usual_names(session: AnySession) -> AbstractContextManager[None]:
-    """Around statements that fire the target's triggers, see PostgresSession; SQLite has no schemas."""
-    return session.usual_names() if isinstance(session, PostgresSession) else nullcontext()
+def usual_settings(session: AnySession) -> AbstractContextManager[None]:
+    """Around statements that fire the target's triggers, see PostgresSession; SQLite has no settings that
+    they could go by."""
+    return session.usual_settings() if isinstance(session, PostgresSession) else nullcontext()
 
 
 @contextmanager

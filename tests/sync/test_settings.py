@@ -1,0 +1,59 @@
+"""Settings of a role or a database: they change no value, and what a target computes goes by its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sync.copying import Copy
+from tests.sync.databases import Database, Maker
+
+FELT = r"""
+CREATE FUNCTION felt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.day := NEW.written::date;
+    NEW.felt := concat_ws('|', now()::timestamptz(0) - now()::timestamptz(0)::timestamp, 'a\\b',
+                          decode('00ff', 'hex'), interval '1 day 2 hours', NEW.written::date);
+    RETURN NEW;
+END $$
+"""
+
+
+def configured(db: Database, **settings: str) -> None:
+    """Give the database settings of its own."""
+    name = db.query("SELECT current_database()")[0][0]
+    db.run(*(f"ALTER DATABASE {name} SET {key} = '{value}'" for key, value in settings.items()))
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_triggers_and_defaults_go_by_the_settings_of_the_target(database: Maker, mode: str) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    configured(
+        target,
+        TimeZone="Pacific/Kiritimati",
+        DateStyle="SQL, DMY",
+        IntervalStyle="iso_8601",
+        bytea_output="escape",
+        standard_conforming_strings="off",
+    )
+    source.run("CREATE TABLE t (id int PRIMARY KEY, written text)")
+    source.run("INSERT INTO t VALUES (1, '01/02/03')")
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY, written text, day date, felt text, "
+        "zone text DEFAULT to_char(now(), 'OF'))",
+        FELT,
+        "CREATE TRIGGER felt BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION felt()",
+        "INSERT INTO t (id, written) VALUES (0, '01/02/03')",
+    )
+    asked = "SELECT day::text, felt, zone FROM t WHERE id = {}"
+    expected = target.query(asked.format(0))
+    assert expected[0][2] == "+14"
+    Copy(source, target, tables=["t"], mode=mode).run()
+    assert target.query(asked.format(1)) == expected
+
+
+def test_types_keep_their_names_where_all_identifiers_are_quoted(database: Maker) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v bytea, n oid)")
+    source.run("INSERT INTO t VALUES (1, '\\x00ff', 7)")
+    configured(source, quote_all_identifiers="on")
+    Copy(source, target, tables=["t"]).run()
+    assert target.query("SELECT * FROM t") == [(1, b"\0\xff", 7)]
