@@ -56,6 +56,8 @@ BINARY: Final = frozenset(
         "bit varying",
     )
 )
+# From this version on an interval may be infinite: older ones read its bits as a very long one.
+ENDLESS_INTERVALS: Final = 170000
 BUFFER_BYTES: Final = 131_072  # rows are joined up to here; the driver takes as much in one call
 BUFFER_ROWS: Final = 10_000
 
@@ -73,10 +75,13 @@ def opened(source: Connection, target: AnySession, snapshot: str | None) -> Iter
         yield Way(copy=copy, reader=session)
 
 
-def passes_binary(unit: UnitPlan) -> bool:
+def passes_binary(source: PostgresSession, target: PostgresSession, unit: UnitPlan) -> bool:
     """True where every column has the same type on both sides, from the list above."""
+    known = BINARY
+    if source.version >= ENDLESS_INTERVALS > target.version:
+        known -= {"interval"}
     return all(
-        column.source_type == column.target_type and _base(column.source_type) in BINARY
+        column.source_type == column.target_type and _base(column.source_type) in known
         for column in unit.copied
     )
 
@@ -90,7 +95,7 @@ def _base(name: str) -> str:
 def _copied(
     source: PostgresSession, target: PostgresSession, unit: UnitPlan, chunk: Chunk, table: str
 ) -> Landed:
-    options = " (FORMAT binary)" if passes_binary(unit) else ""
+    options = " (FORMAT binary)" if passes_binary(source, target, unit) else ""
     names = columns(column.name for column in unit.copied)
     into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN{options}"
     select = copy_statement(source, unit, chunk, options)
