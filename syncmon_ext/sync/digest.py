@@ -1,7 +1,8 @@
 """Digests of content: equal for equal rows, whatever the database and the order they lie in.
 
-Each value has one canonical text, each row the MD5 of its values' texts, quoted; the digest of a set of
-rows is the sum of its rows' (two sums of 60 bits each), so that the digests of parts add up.
+Each value has one canonical text, each row the MD5 of its values' texts, quoted, with commas between them;
+the digest of a set of rows is the sum of its rows' (two sums of 60 bits each), so that the digests of parts
+add up.
 """
 # ruff: noqa: S608  # names are quoted by sync.quoting; values are bound or quoted by the driver
 
@@ -121,7 +122,7 @@ def _joined(texts: Sequence[str]) -> str:
     parts = [f"quote_nullable({text})" for text in texts]
     while len(parts) > 1:
         parts = [
-            f"concat({', '.join(parts[at : at + _ARGUMENTS])})"
+            f"concat_ws(',', {', '.join(parts[at : at + _ARGUMENTS])})"
             for at in range(0, len(parts), _ARGUMENTS)
         ]
     return parts[0] if parts else "''"
@@ -130,7 +131,7 @@ def _joined(texts: Sequence[str]) -> str:
 def _sum(rows: Any, forms: Sequence[Callable[[Any], str]]) -> Digest:
     count = low = high = 0
     for row in rows:
-        text = "".join(
+        text = ",".join(
             "NULL" if value is None else _quoted(form(value))
             for value, form in zip(row, forms, strict=False)
         )
