@@ -11,7 +11,8 @@ from syncmon_ext.model.plan import ColumnPlan
 from syncmon_ext.sync import types
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.quoting import read_column, relation
-from syncmon_ext.sync.reflect.shape import ColumnShape, TableShape
+from syncmon_ext.sync.reflect.shape import UNTOLD, ColumnShape, TableShape
+from syncmon_ext.sync.sqlite_sql import renamed_table
 
 SAMPLE_ROWS: Final = 1_000  # of each end of a table, where the declared type does not tell
 NAME_BYTES: Final = 63  # PostgreSQL cuts longer names, which would make two of them one
@@ -53,9 +54,10 @@ def planned(
             )
         elif into.generated is None:
             plans.append(_existing(session.dialect, column, into, target_dialect))
-        elif column.generated is None:
+        elif column.generated is None or not _alike(shape, target, column, into):
+            other = "" if column.generated is None else f", the source another{_computed(column)}"
             warnings.append(
-                f"column {column.name} is not copied: the target computes its own ({into.generated})"
+                f"column {column.name} is not copied: the target computes its own{_computed(into)}{other}"
             )
     if target is not None:
         covered = {plan.name.lower() for plan in plans}
@@ -83,6 +85,36 @@ def planned(
             if len(plan.name.encode()) > NAME_BYTES
         )
     return plans, errors, warnings
+
+
+def _alike(shape: TableShape, target: TableShape, column: ColumnShape, into: ColumnShape) -> bool:
+    """Whether both sides compute a column in the same words."""
+    if (
+        shape.sql is None or target.sql is None
+    ):  # SQLite tells no expression but within its statement
+        return shape.sql == target.sql and column.generated == into.generated
+    return renamed_table(shape.sql, "") == renamed_table(target.sql, "")
+
+
+def _computed(column: ColumnShape) -> str:
+    return "" if column.generated == UNTOLD else f" ({column.generated})"
+
+
+def not_made(chosen: Sequence[ColumnShape], plans: Sequence[ColumnPlan]) -> list[str]:
+    """What a new table, whose columns ``plans`` are, has not of the columns of its source."""
+    pairs = list(zip(chosen, plans, strict=True))
+    computed = [c.name for c, plan in pairs if c.generated is not None and plan.generated is None]
+    defaults = [
+        column.name
+        for column, plan in pairs
+        if column.default not in (None, "NULL") and plan.default is None and not column.identity
+    ]
+    warnings = []
+    if computed:
+        warnings.append(f"not made in the target: what computes {', '.join(computed)}")
+    if defaults:
+        warnings.append(f"not made in the target: the default of {', '.join(defaults)}")
+    return warnings
 
 
 def _match(target: TableShape, name: str, dialect: str) -> ColumnShape | None:

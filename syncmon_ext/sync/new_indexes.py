@@ -112,7 +112,7 @@ def _by_columns(
             f"primary key ({', '.join(index.columns)}) may hold NULL in SQLite: made as a unique index"
         )
     if index.special:
-        warnings.append(f"index {index.name} is made without {', '.join(index.special)}")
+        warnings.append(f"index {_shown(index)} is made without {', '.join(index.special)}")
     return IndexPlan(name=index.name, columns=index.columns, unique=index.unique, primary=primary)
 
 

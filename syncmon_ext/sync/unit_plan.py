@@ -131,6 +131,8 @@ def planned(
         indexes = new_indexes.of_statements(shape, merge.columns)
     elif create:
         pair = (session.dialect, place.dialect)
+        if "sqlite" in pair:
+            warnings += columns.not_made(chosen, plans)
         indexes, index_warnings = new_indexes.planned(shape, plans, pair, merge.columns)
         warnings += index_warnings
         checks, check_warnings = new_checks.planned(shape, plans, pair)

@@ -302,3 +302,42 @@ def test_what_sqlite_has_no_words_for_is_named(database: Maker) -> None:
     assert "not made in the target: index by_half" in warnings
     copy.run()
     assert target.query("SELECT name FROM pragma_table_info('t') WHERE pk") == [("id",)]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "left"),
+    [
+        ("sqlite", "postgresql", "b, c"),
+        ("postgresql", "sqlite", "a, b, c"),
+        ("sqlite", "sqlite", ""),
+    ],
+)
+def test_default_and_expression_that_are_not_made_are_named(
+    database: Maker, source: str, target: str, left: str
+) -> None:
+    made, columns = database(source), ["id", "a", "b", "c", "g"]
+    made.run(
+        "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, a TEXT DEFAULT 'x', b REAL DEFAULT 1.5, "
+        "c TEXT DEFAULT CURRENT_TIMESTAMP, g INTEGER GENERATED ALWAYS AS (id * 2) STORED, "
+        "d TEXT DEFAULT NULL)"
+    )
+    (unit,) = Copy(made, database(target), tables=[{"name": "t", "columns": columns}]).units
+    assert "not made in the target: what computes g" in unit.warnings
+    told = f"not made in the target: the default of {left}"
+    assert [text for text in unit.warnings if "default" in text] == ([told] if left else [])
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+def test_index_of_another_collation_is_named(database: Maker, target: str) -> None:
+    source = database("sqlite")
+    source.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE UNIQUE, b TEXT)",
+        "CREATE INDEX by_b ON t (b COLLATE RTRIM)",
+    )
+    tables = [{"name": "t", "columns": ["id", "a", "b"]}]
+    if target == "sqlite":
+        tables = [{"name": "t", "columns": ["id", "a"]}]
+    (unit,) = Copy(source, database(target), tables=tables).units
+    assert "index unique (a) is made without COLLATE NOCASE" in unit.warnings
+    if target == "postgresql":
+        assert "index by_b is made without COLLATE RTRIM" in unit.warnings

@@ -373,6 +373,23 @@ def test_column_that_the_target_computes_is_said_to_be_left_out(database: Maker)
     assert any("total is not copied" in warning for warning in unit.warnings)
 
 
+@pytest.mark.parametrize(
+    ("source", "target"), [("sqlite",) * 2, ("postgresql",) * 2, ("postgresql", "sqlite")]
+)
+def test_column_that_both_sides_compute_otherwise_is_said_to_be_left_out(
+    database: Maker, source: str, target: str
+) -> None:
+    a, b = database(source), database(target)
+    made = "CREATE TABLE {} (id INTEGER NOT NULL PRIMARY KEY, g INTEGER GENERATED ALWAYS AS (id * {}) STORED)"
+    a.run(made.format("t", 2))
+    b.run(made.format("t", 3), made.format("same", 2))
+    told = Copy(a, b, tables=["t"]).units[0].warnings
+    assert any("column g is not copied" in text and "source another" in text for text in told)
+    if source == target:
+        alike = [{"name": "t", "target": "same"}]
+        assert Copy(a, b, tables=alike).units[0].warnings == []
+
+
 KEPT_IN_STRICT = ["007", "1e3", 7, 2.0, b"7", None]
 
 

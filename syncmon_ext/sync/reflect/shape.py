@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import msgspec
+
+UNTOLD: Final = "yes"  # in place of the expression of a column that SQLite computes
 
 
 class ColumnShape(msgspec.Struct, frozen=True, kw_only=True):

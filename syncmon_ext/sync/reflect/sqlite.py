@@ -15,6 +15,7 @@ from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 from syncmon_ext.sync.quoting import ident
 from syncmon_ext.sync.reflect.shape import (
+    UNTOLD,
     ColumnShape,
     ForeignKeyShape,
     InboundShape,
@@ -122,7 +123,7 @@ def _shape(
             nullable=not (notnull or (pk and (without_rowid or alias))),
             default=default,
             identity=bool(pk and alias and autoincrement),
-            generated="yes" if hidden in (2, 3) else None,
+            generated=UNTOLD if hidden in (2, 3) else None,
         )
         for column, declared, notnull, default, pk, hidden in info
         if hidden != 1
@@ -241,6 +242,7 @@ def _indexes(
                 unique=bool(unique),
                 primary=primary,
                 sql=sql,
+                special=sorted({f"COLLATE {part[2]}" for part in parts if part[2] != "BINARY"}),
             )
         )
     keys.sort(key=lambda key: not key.primary)
