@@ -20,6 +20,7 @@ from syncmon_ext.sync import (
     new_checks,
     new_indexes,
     rowid_nulls,
+    view_settings,
     widths,
 )
 from syncmon_ext.sync.databases.sessions import AnySession
@@ -69,7 +70,7 @@ def planned(
         session, shape, chosen, place.dialect, place.shape
     )
     errors += column_errors
-    warnings += column_warnings
+    warnings += column_warnings + view_settings.warnings(session, shape)
     errors += filters.problems(table.where, [column.name for column in shape.columns])
     errors += [
         f"where.{column.name}: {column.type} has operators of its own, which are not searched for; filter "

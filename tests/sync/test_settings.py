@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncmon_ext.sync.databases import sessions
 from tests.sync.copying import Copy
 from tests.sync.databases import Database, Maker
 
@@ -57,3 +58,28 @@ def test_types_keep_their_names_where_all_identifiers_are_quoted(database: Maker
     configured(source, quote_all_identifiers="on")
     Copy(source, target, tables=["t"]).run()
     assert target.query("SELECT * FROM t") == [(1, b"\0\xff", 7)]
+
+
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+def test_view_that_goes_by_other_settings_is_told(database: Maker, target: str) -> None:
+    source = database("postgresql")
+    source.run(
+        "CREATE VIEW t AS SELECT 1 AS id, '01/02/03'::text::date AS day",
+        "CREATE MATERIALIZED VIEW m AS SELECT now() AS moment",
+    )
+    configured(source, DateStyle="ISO, DMY")
+
+    def told(table: str) -> list[str]:
+        warnings = Copy(source, into, tables=[table]).units[0].warnings
+        return [text for text in warnings if "is read with" in text]
+
+    into = database(target)
+    assert told("t") == []
+    Copy(source, into, tables=["t"]).run()
+    assert str(into.query("SELECT day FROM t")[0][0]) == "2003-02-01"
+    configured(source, TimeZone="Asia/Tokyo", bytea_output="escape")
+    sessions.close_all()
+    (text,) = told("t")
+    assert "TimeZone = UTC, bytea_output = hex" in text
+    assert "TimeZone = Asia/Tokyo, bytea_output = escape" in text
+    assert told("m") == []

@@ -151,6 +151,8 @@ class PostgresSession:
             if read_only:
                 settings["row_security"] = "off"  # a policy must not hide rows silently
                 settings["default_transaction_read_only"] = "on"
+                # A view may read days out of texts; the order changes nothing of what is written.
+                settings["DateStyle"] = f"ISO, {self.usual['DateStyle'].rpartition(' ')[2]}"
             calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
             values = [text for setting in settings.items() for text in setting]
             self._open.execute(f"SELECT {calls}".encode(), values)
