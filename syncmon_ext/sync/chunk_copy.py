@@ -140,7 +140,8 @@ def _copy(
             done = Chunk(low=chunk.low, high=chunk.high, rows=landed.rows, bytes=landed.bytes)
             session.run_change(checkpoint.completed(dialect, own, unit.unit_id, done, read))
             if unit.direct:
-                altered.refuse_in_target(session, [unit])
+                with sessions.settled_names(session):
+                    altered.refuse_in_target(session, [unit])
             fault_point("chunk.written")
             fence.check(session, own, [unit])
             fault_point("chunk.before_commit")

@@ -164,3 +164,22 @@ def test_column_that_got_no_other_type_is_not_refused(database: Maker) -> None:
         target.run("ALTER TABLE t ADD more integer", "ALTER TABLE t ALTER v SET DEFAULT 3")
         copy.swap(*copy.units)
     assert target.query("SELECT * FROM t") == [(0, 5, None)]
+
+
+@pytest.mark.parametrize("spec", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("moved", [False, True])
+def test_types_with_a_schema_are_the_same_ones_wherever_they_are_looked_at(
+    database: Maker, spec: dict[str, Any], moved: bool
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for side in (source, target):
+        side.run(
+            "CREATE TYPE mood AS ENUM ('sad', 'glad')",
+            "CREATE DOMAIN whole AS numeric(9, 2)",
+            "CREATE TABLE t (id bigint PRIMARY KEY, v mood, w whole[])",
+        )
+    source.run("INSERT INTO t VALUES (1, 'sad', '{1.50}'), (2, 'glad', NULL)")
+    if moved:
+        target.run("CREATE VIEW seen AS SELECT v FROM t")
+    Copy(source, target, tables=["t"], **spec).run(1)
+    assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t"))

@@ -220,6 +220,14 @@ class PostgresSession:
         yield
         self.change(self._set({name: SETTINGS[name] for name in _FELT}))
 
+    @contextmanager
+    def settled_names(self) -> Iterator[None]:
+        """In a transaction with ``usual_names``, around a look at types: the plan has them as the
+        session's own ``search_path`` lets the server write them."""
+        self.change(self._set({"search_path": SETTINGS["search_path"]}))
+        yield
+        self.change(self._set({"search_path": self.usual["search_path"]}))
+
     def _set(self, settings: dict[str, str]) -> str:
         calls = (
             f"set_config({self.literal(name)}, {self.literal(value)}, true)"

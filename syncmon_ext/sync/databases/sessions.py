@@ -38,6 +38,11 @@ def usual_settings(session: AnySession) -> AbstractContextManager[None]:
     return session.usual_settings() if isinstance(session, PostgresSession) else nullcontext()
 
 
+def settled_names(session: AnySession) -> AbstractContextManager[None]:
+    """Around a look at the types of a target, see PostgresSession; those of SQLite have no schemas."""
+    return session.settled_names() if isinstance(session, PostgresSession) else nullcontext()
+
+
 @contextmanager
 def opened(connection: Connection, role: str) -> Iterator[AnySession]:
     """A session for ``role``: READER, or the application name of a writer.
