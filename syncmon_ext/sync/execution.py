@@ -12,10 +12,7 @@ import msgspec
 from syncmon_ext.model import words
 from syncmon_ext.model.errors import (
     ConfigChanged,
-    CopyFailed,
-    DatabaseUnavailable,
     FenceLost,
-    InvalidConfig,
     MissingExtra,
     SecretUnresolved,
     StoreUnavailable,
@@ -30,7 +27,6 @@ from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import runs, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
-from syncmon_ext.store.shown_url import masked
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import consistency, engine_url, forking, jobs
 from syncmon_ext.sync.carrier import Carrier, LocalCarrier
@@ -39,6 +35,7 @@ from syncmon_ext.sync.databases import postgresql
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.lease import end_process, this_process
+from syncmon_ext.sync.older_runs import OlderRuns
 from syncmon_ext.sync.outages import Outages
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildPool, Notice
@@ -132,6 +129,7 @@ class Execution:
             frozen, self._own, self._recorder, self._pool, self._carrier, self._gauge, must_end
         )
         self._snapshot = SnapshotHolder(frozen.source)
+        self._older_runs = OlderRuns(store, self._recorder, frozen, self._scheduler.call)
 
     def _new_carrier(self) -> Carrier:
         spec = self._frozen.spec
@@ -192,7 +190,7 @@ class Execution:
     def _begin(self) -> None:
         """Plan, or check that the plan still holds; take the target; look where the copy stands."""
         plan = self._plan()
-        self._clear_older_runs()
+        self._older_runs.clear()
         if self._frozen.spec.consistency is not Consistency.CHUNK:
             self._snapshot.begin()  # while the target is taken
         self._look_back(plan)
@@ -284,39 +282,8 @@ class Execution:
             self._scheduler.call("claim", jobs.claim, *arguments)
         except TargetBusy:
             # The holder may be a run that ended, whose worker died before it could say so there.
-            self._forget_ended_runs()
+            self._older_runs.forget_ended()
             self._scheduler.call("claim", jobs.claim, *arguments)
-
-    def _clear_older_runs(self) -> None:
-        """Take away what earlier runs of this task left in the target: a fresh start replaces them."""
-        with self._store.read() as connection:
-            older = runs.runs_to_clear(connection, self._frozen.task_id, self._frozen.run_id)
-        for run_id, state, token in older:
-            self._clear(run_id, token, forget=state is State.COMPLETED)
-
-    def _forget_ended_runs(self) -> None:
-        with self._store.read() as connection:
-            ended = runs.ended_runs_to_forget(connection)
-        for run_id, token in ended:
-            self._clear(run_id, token, forget=True)
-
-    def _clear(self, run_id: str, token: int, *, forget: bool) -> None:
-        with self._store.read() as connection:
-            other = runs.frozen_run(connection, run_id)
-        if other.plan is not None:
-            own = Ownership(
-                store_id=self._own.store_id, task_id=other.task_id, run_id=run_id, token=token
-            )
-            job = jobs.forget if forget else jobs.discard
-            try:
-                self._scheduler.call("clear", job, other.target, own, other.plan.units)
-            except (DatabaseUnavailable, CopyFailed, InvalidConfig) as error:
-                if not engine_url.leads_elsewhere(other.target, self._frozen.target):
-                    raise
-                # The run goes elsewhere, and perhaps since that database is gone.
-                message = f"what run {run_id} left in {masked(other.target.url)} stays there: {error.message}"
-                self._recorder.log(Level.WARNING, message)
-        self._recorder.write_now(lambda connection: runs.set_target_held(connection, run_id, False))
 
     # -- the ends of a run -------------------------------------------------------------------
 

@@ -182,3 +182,22 @@ def test_fresh_start_elsewhere_does_not_need_the_target_that_is_gone(
         finally:
             if kind == "postgresql":
                 other.execute(f'ALTER DATABASE "{name}_gone" RENAME TO "{name}"')
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_fresh_start_of_an_append_says_which_rows_stay(direct: bool, tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-sqlite", throttle=SLOW, mode="append", direct=direct) as it:
+        for statement in UNKEYED:
+            it.target.execute(statement)
+        paused(it)
+        there = {table: len(it.target.content(table)) for table in DDL}
+        it.control.start("nightly", fresh=True)
+        it.control.set_throttle("nightly", Throttle())
+        assert it.until_ended().state is State.COMPLETED
+        told = [m for m in it.messages() if "that the run before had added stay in the table" in m]
+        assert told == [
+            f"{table}: {rows} rows that the run before had added stay in the table"
+            for table, rows in there.items()
+            if rows
+        ]
+        assert len(told) == (2 if direct else 1)
