@@ -91,6 +91,18 @@ def difference(session: PostgresSession, old: Makeup, new: Makeup) -> str:
     return ""
 
 
+def is_older(old: Makeup, new: Makeup) -> bool:
+    """Whether ``new`` was seen before ``old`` was: the database was set back, or a replica of it lags."""
+    if not old.seen or not new.seen:
+        return False  # an older syncmon noted it
+    return _end(new.seen) < _end(old.seen)
+
+
+def _end(seen: str) -> int:
+    """The first transaction that a snapshot does not see, of ``xmin:xmax:those between``."""
+    return int(seen.split(":")[1])
+
+
 def _older(session: PostgresSession, tables: Sequence[int] | set[int], seen: str) -> bool:
     """Whether any of ``tables`` may have been there in the snapshot that is described as ``seen``."""
     return bool(tables) and bool(session.execute(_OLDER, (sorted(tables), seen)))

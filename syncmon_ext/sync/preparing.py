@@ -87,6 +87,7 @@ def prepare(
             before = Epoch.of(row.epoch)
             if msgspec.structs.replace(before, rows=None) != begun:
                 restarted, changed = _again(origin, before, begun)
+                warnings = _set_back(before, begun)
                 if not restarted:
                     _go_on(session, own, unit, begun)
         if row is None or restarted:
@@ -179,6 +180,20 @@ def _again(origin: AnySession, before: Epoch, now: Epoch) -> tuple[bool, str]:
         return False, ""  # an older syncmon began it
     changed = makeup.difference(origin, before.makeup, now.makeup)
     return bool(changed), changed
+
+
+def _set_back(before: Epoch, now: Epoch) -> list[str]:
+    if (
+        before.makeup is None
+        or now.makeup is None
+        or not makeup.is_older(before.makeup, now.makeup)
+    ):
+        return []
+    return [
+        "the source is older than it was when rows were read before: it was set back, as by a backup that "
+        "was restored, or it is a replica that lags; rows that it lacks are not copied: start fresh once "
+        "it has them"
+    ]
 
 
 def _go_on(session: AnySession, own: Ownership, unit: UnitPlan, now: Epoch) -> None:

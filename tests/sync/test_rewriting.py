@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from syncmon_ext.model.errors import CopyFailed, SnapshotLost
 from syncmon_ext.sync import jobs
 from syncmon_ext.sync.databases import sessions
-from tests.sync.copying import Copy
+from tests.sync.copying import Copy, owner
 from tests.sync.databases import Maker
 
 ROWS = 300
@@ -272,3 +274,31 @@ def test_table_that_a_materialised_view_was_made_from_may_be_emptied(database: M
         source.run("TRUNCATE t")
         assert sum(result.rows for result in copy.copy_all(unit, 100)) == ROWS
     sessions.close_all()
+
+
+def test_source_that_was_set_back_is_told_when_the_rest_is_read(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(
+        "CREATE TABLE items (id bigint PRIMARY KEY)",
+        "INSERT INTO items SELECT generate_series(1, 9)",
+    )
+    copy = Copy(source, target, tables=["items"])
+    with copy.claimed():
+        unit = copy.units[0]
+        copy.copy(unit, next(copy.chunks(unit, copy.prepare(unit), 3)))
+    told = []
+    for ahead in (
+        0,
+        10_000,
+    ):  # as if the rows had been read so many transactions later than they were
+        ((text,),) = target.query("SELECT epoch FROM _syncmon.units")
+        known = json.loads(text)
+        first, end, between = known["makeup"]["seen"].split(":")
+        known["makeup"]["seen"] = f"{first}:{int(end) + ahead}:{between}"
+        target.run(f"UPDATE _syncmon.units SET epoch = '{json.dumps(known)}'")
+        resumed = Copy(source, target, owner(token=2 + ahead), tables=["items"])
+        with resumed.claimed():
+            mark = resumed.prepare(unit)
+        assert mark.chunks_committed == 1
+        told.append([w for w in mark.warnings if "the source is older than it was" in w])
+    assert [len(warnings) for warnings in told] == [0, 1]
