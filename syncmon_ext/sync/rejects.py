@@ -77,9 +77,26 @@ def of_units_removed(dialect: str, own: Ownership, unit_ids: Sequence[str]) -> D
     )
 
 
-def of_run_removed(dialect: str, own: Ownership, unit_id: str) -> Delete:
-    """Removes what this run rejected of a unit."""
-    return removed(dialect, own, unit_id).where(ledger(dialect).rejects.c.run_id == own.run_id)
+def of_run_removed(
+    dialect: str, own: Ownership, unit_id: str, *, key: KeyValue | None = None
+) -> Delete:
+    """Removes what this run rejected of a unit, or the one with ``key``."""
+    of_run = ledger(dialect).rejects.c.run_id == own.run_id
+    return removed(dialect, own, unit_id, key=key).where(of_run)
+
+
+def keys_of_run(session: Session, own: Ownership, unit_id: str) -> list[KeyValue]:
+    """The keys of the rows of a unit that this run has rejected."""
+    table = ledger(session.dialect).rejects
+    rows = session.run(
+        select(table.c.row_key).where(
+            table.c.store_id == own.store_id,
+            table.c.task_id == own.task_id,
+            table.c.unit_id == unit_id,
+            table.c.run_id == own.run_id,
+        )
+    )
+    return [checkpoint.decoded(row[0]) or [] for row in rows]
 
 
 def counted(

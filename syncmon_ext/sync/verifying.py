@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from syncmon_ext.model.chunk import Chunk
+from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import checkpoint, digest, fence, names, ranges
+from syncmon_ext.sync import checkpoint, digest, fence, names, ranges, rejects
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.digest import Digest
@@ -55,15 +55,29 @@ def taken_back(session: AnySession, own: Ownership, unit: UnitPlan) -> list[Chun
         total = sum((wanted for _, wanted in expected), Digest())
         found = digest.of_landed(session, table, unit, None, None)
         bad = [] if found == total else [chunk for chunk, _ in expected]
+    aside = rejects.keys_of_run(session, own, unit.unit_id) if bad and unit.max_rejects else []
+    if any(type(value) is not int for key in aside for value in key):
+        bad, by_range = [chunk for chunk, _ in expected], False  # which chunk had them is not told
     fault_point("verify.compared")
     with session.transaction():
         if indexed:
             session.change(f"DROP INDEX IF EXISTS {relation(unit.target_schema, index)}")
         _take_back(session, own, unit, table, bad, by_range=by_range)
+        for key in aside:  # they are read again, and may have been mended
+            if not by_range or any(_holds(chunk, key) for chunk in bad):
+                session.run_change(
+                    rejects.of_run_removed(session.dialect, own, unit.unit_id, key=key)
+                )
         fence.check(session, own, [unit])
         fault_point("verify.before_commit")
     fault_point("verify.after_commit")
     return bad
+
+
+def _holds(chunk: Chunk, key: KeyValue) -> bool:
+    """Whether a key of integers is within the chunk; a bound may be of the first columns alone."""
+    low, high = chunk.low, chunk.high
+    return (low is None or key[: len(low)] > low) and (high is None or key[: len(high)] <= high)
 
 
 def _differing(

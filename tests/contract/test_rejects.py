@@ -22,6 +22,7 @@ from tests.sync.copying import Copy, owner
 from tests.sync.databases import Database, Maker
 
 _runs = itertools.count(1)
+REPAIRED = {"tables": ["items"], "mode": "append", "max_rejects": 5, "verify": "hash"}
 
 
 def make(db: Database, rows: list[tuple[Any, ...]], rule: str = "") -> None:
@@ -134,6 +135,38 @@ def test_chunks_side_by_side_set_no_more_rows_aside_than_may_be(
         else:
             assert "10 rows were rejected" in copy.swap(unit)[0].warnings[-1]
     assert len(target.query("SELECT id FROM items")) == (0 if most < 10 else 10)
+
+
+@pytest.mark.parametrize("kind", ["BIGINT", "TEXT"])
+def test_row_that_was_mended_before_its_chunk_is_copied_again_is_set_aside_no_more(
+    database: Maker, kind: str
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run(f"CREATE TABLE items (id {kind} PRIMARY KEY, v TEXT)")
+    target.run(f"CREATE TABLE items (id {kind}, v TEXT CHECK (v <> 'bad'))")
+    source.insert("items", [(str(n), "bad" if n in {3, 5, 23} else "v") for n in range(10, 30)])
+    source.insert("items", [("3", "bad"), ("5", "bad")])
+    copy = copy_of(source, target, **REPAIRED)
+    unit = copy.units[0]
+    with copy.claimed():
+        copy.copy_all(unit, 11)
+    source.run("UPDATE items SET v = 'mended' WHERE id = '3'")
+    again = Copy(source, target, owner(run=copy.own.run_id, token=2), **REPAIRED)
+    with again.claimed():
+        again.prepare(unit)
+        target.run(
+            f"UPDATE {names.landing(copy.own, unit)} SET v = 'else' WHERE id IN ('10', '11')"
+        )
+        for chunk in jobs.index(again.target, again.own, unit):
+            again.copy(unit, chunk)
+        assert "2 rows were rejected" in again.swap(unit)[0].warnings[-1]
+    jobs.forget(again.target, again.own, again.units)
+    assert {int(key) for key in listed(target)} == {5, 23}
+    source.run("UPDATE items SET v = 'mended' WHERE v = 'bad'")
+    assert replay(again) == (2, 0, 0)
+    assert sorted(target.query("SELECT * FROM items")) == sorted(
+        source.query("SELECT * FROM items")
+    )
 
 
 def test_row_that_a_trigger_holds_back_stays_among_the_rejects(pair: Pair) -> None:
