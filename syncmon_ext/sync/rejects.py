@@ -89,14 +89,14 @@ def keys_of_run(session: Session, own: Ownership, unit_id: str) -> list[KeyValue
     """The keys of the rows of a unit that this run has rejected."""
     table = ledger(session.dialect).rejects
     rows = session.run(
-        select(table.c.row_key).where(
+        select(table.c.row_key, table.c.row_text).where(
             table.c.store_id == own.store_id,
             table.c.task_id == own.task_id,
             table.c.unit_id == unit_id,
             table.c.run_id == own.run_id,
         )
     )
-    return [checkpoint.decoded(row[0]) or [] for row in rows]
+    return [key_text.of_name(name, text) or [] for name, text in rows]
 
 
 def counted(

@@ -250,11 +250,23 @@ def postgresql_indexes(session: PostgresSession, schema: str | None, table: str)
 
 
 def _rebuild_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> None:
+    """Make the target's indexes, and drop those that it has lost or changed since they were made."""
     name = relation(unit.target_schema, table)
-    there = {index.name for index in postgresql_indexes(session, unit.target_schema, table)}
-    for index in postgresql_indexes(session, unit.target_schema, unit.target_table):
-        provisional = names.provisional_index(table, index.name)
-        if provisional not in there:
+    targets = {
+        names.provisional_index(table, index.name): index
+        for index in postgresql_indexes(session, unit.target_schema, unit.target_table)
+    }
+    made = set()
+    for index in postgresql_indexes(session, unit.target_schema, table):
+        wanted = targets.get(index.name)
+        if wanted is not None and msgspec.structs.replace(wanted, name=index.name) == index:
+            made.add(index.name)
+        elif index.constraint:
+            session.change(f"ALTER TABLE {name} DROP CONSTRAINT {ident(index.name)}")
+        else:
+            session.change(f"DROP INDEX {relation(unit.target_schema, index.name)}")
+    for provisional, index in targets.items():
+        if provisional not in made:
             with wording.renamed(provisional, index.name):
                 session.change(_made(index, ident(provisional), name))
 

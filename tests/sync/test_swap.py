@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncmon_ext.model.errors import CopyFailed
+from syncmon_ext.sync import jobs
 from syncmon_ext.sync.databases import sessions
 from tests.sync.copying import Copy, errors, owner
 from tests.sync.databases import Maker
@@ -338,3 +339,33 @@ def test_statistics_of_sqlite_are_taken_again(database: Maker) -> None:
     )
     Copy(source, target, tables=["items", "u"]).run()
     assert target.query("SELECT tbl, idx, stat FROM sqlite_stat1") == [("items", "by_v", "1000 10")]
+
+
+def test_indexes_that_were_dropped_or_changed_meanwhile_do_not_come_back(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for side in (source, target):
+        side.run("CREATE TABLE items (id bigint PRIMARY KEY, v int)")
+    source.insert("items", [(1, 1), (2, 1)])
+    target.run(
+        "CREATE INDEX stays ON items (v)",
+        "CREATE INDEX dropped ON items (v, id)",
+        "CREATE INDEX changed ON items (id)",
+        "ALTER TABLE items ADD CONSTRAINT lifted UNIQUE (id, v)",
+    )
+    ask = "SELECT indexdef FROM pg_indexes WHERE tablename = 'items' ORDER BY indexname"
+    copy = Copy(source, target, tables=["items"])
+    with copy.claimed():
+        unit = copy.units[0]
+        copy.copy_all(unit, 10)
+        assert jobs.index(copy.target, copy.own, unit) == []
+        target.run(
+            "DROP INDEX dropped, changed",
+            "CREATE INDEX changed ON items (v DESC)",
+            "ALTER TABLE items DROP CONSTRAINT lifted",
+            "CREATE INDEX added ON items ((v + id))",
+        )
+        wanted = target.query(ask)
+        assert unit.swap == "rename"
+        jobs.swap(copy.target, copy.own, [unit])
+    assert target.query(ask) == wanted
+    assert sorted(target.query("SELECT * FROM items")) == [(1, 1), (2, 1)]
