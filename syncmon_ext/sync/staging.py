@@ -6,7 +6,8 @@ They are as durable as the checkpoints that speak of them: never UNLOGGED, never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -92,7 +93,8 @@ def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> 
     target = relation(unit.target_schema, unit.target_table)
     if unit.swap == "rename" or (unit.swap in ("move", "merge") and unit.max_rejects):
         # With the target's own constraints, so that a bad row is found with its chunk.
-        session.change(f"CREATE TABLE {name} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
+        with _in_place(session):
+            session.change(f"CREATE TABLE {name} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
     elif unit.swap in ("move", "merge"):
         copied = columns(column.name for column in unit.copied)
         session.change(f"CREATE TABLE {name} AS SELECT {copied} FROM {target} WITH NO DATA")
@@ -102,6 +104,15 @@ def _create_postgresql(session: PostgresSession, unit: UnitPlan, table: str) -> 
         if unit.direct:
             parts += [_constraint(index) for index in unit.indexes if index.primary]
         session.change(f"CREATE TABLE {name} ({', '.join(parts)})")
+
+
+@contextmanager
+def _in_place(session: PostgresSession) -> Iterator[None]:
+    """Around statements whose tables and indexes lie where those of the target do, whatever is set for new
+    ones: the rows of a table that lies elsewhere than its database are moved."""
+    session.change("SET LOCAL default_tablespace = ''")
+    yield
+    session.change("SET LOCAL default_tablespace TO DEFAULT")
 
 
 def _constraint(index: IndexPlan) -> str:
@@ -267,7 +278,7 @@ def _rebuild_postgresql(session: PostgresSession, unit: UnitPlan, table: str) ->
             session.change(f"DROP INDEX {relation(unit.target_schema, index.name)}")
     for provisional, index in targets.items():
         if provisional not in made:
-            with wording.renamed(provisional, index.name):
+            with wording.renamed(provisional, index.name), _in_place(session):
                 session.change(_made(index, ident(provisional), name))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import psycopg
 import pytest
 
 from syncmon_ext.sync.databases import sessions
@@ -83,3 +86,29 @@ def test_view_that_goes_by_other_settings_is_told(database: Maker, target: str) 
     assert "TimeZone = UTC, bytea_output = hex" in text
     assert "TimeZone = Asia/Tokyo, bytea_output = escape" in text
     assert told("m") == []
+
+
+@pytest.fixture
+def tablespace(database: Maker) -> Iterator[tuple[Database, str]]:
+    """A database whose new tables go to a tablespace of its own, and the name of that."""
+    db, name = database("postgresql"), "elsewhere"
+    with psycopg.connect(db.connection.url, autocommit=True) as pg:
+        pg.execute("SET allow_in_place_tablespaces = on")
+        pg.execute(f"CREATE TABLESPACE {name} LOCATION ''".encode())
+    yield db, name
+    sessions.close_all()
+    db.run("DROP TABLE t", "DROP SCHEMA _syncmon CASCADE", f"DROP TABLESPACE {name}")
+
+
+def test_table_that_is_replaced_stays_in_its_tablespace(
+    database: Maker, tablespace: tuple[Database, str]
+) -> None:
+    source, (target, name) = database("postgresql"), tablespace
+    for db in (source, target):
+        db.run("CREATE TABLE t (id int PRIMARY KEY, v text)", "CREATE INDEX by_v ON t (v)")
+    configured(target, default_tablespace=name)
+    copy = Copy(source, target, tables=["t"])
+    assert copy.units[0].swap == "rename"
+    copy.run()
+    placed = "SELECT relname, reltablespace FROM pg_class WHERE relname IN ('t', 't_pkey', 'by_v')"
+    assert sorted(target.query(placed)) == [("by_v", 0), ("t", 0), ("t_pkey", 0)]
