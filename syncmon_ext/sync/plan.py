@@ -104,6 +104,7 @@ def _planned(
         units = missing_types.checked(target, units, shapes)
         units = new_indexes.checked(target, units, shapes)
         units = new_checks.checked(target, units, shapes)
+        units = _telling_unchecked(target, units, places)
     units = _in_one_encoding(source, target, units)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(
@@ -183,6 +184,26 @@ def _in_one_encoding(
         f"and PRAGMA encoding = '{other}' before its first table one in {other}"
     )
     return [msgspec.structs.replace(unit, errors=[*unit.errors, error]) for unit in units]
+
+
+def _telling_unchecked(
+    target: PostgresSession, units: list[UnitPlan], places: dict[str, Place]
+) -> list[UnitPlan]:
+    """The units, with a warning where a setting of the role switches off what the target would check."""
+    role = target.execute("SELECT current_setting('session_replication_role')")[0][0]
+    if role != "replica":
+        return units
+    warning = (
+        "the target's role has session_replication_role = replica: its foreign keys are not checked, and its "
+        "triggers do not fire unless they are enabled for replicas"
+    )
+    return [
+        msgspec.structs.replace(unit, warnings=[*unit.warnings, warning])
+        if (shape := places[unit.unit_id].shape) is not None
+        and (shape.foreign_keys or shape.inbound or shape.triggers)
+        else unit
+        for unit in units
+    ]
 
 
 def _same_database(source: AnySession, target: AnySession) -> bool:

@@ -112,3 +112,28 @@ def test_table_that_is_replaced_stays_in_its_tablespace(
     copy.run()
     placed = "SELECT relname, reltablespace FROM pg_class WHERE relname IN ('t', 't_pkey', 'by_v')"
     assert sorted(target.query(placed)) == [("by_v", 0), ("t", 0), ("t_pkey", 0)]
+
+
+@pytest.mark.parametrize("table", ["child", "watched", "plain"])
+def test_keys_and_triggers_that_a_setting_switches_off_are_told(
+    database: Maker, table: str
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, up int)")
+    target.run(
+        "CREATE TABLE parent (id int PRIMARY KEY)",
+        "CREATE TABLE child (id int PRIMARY KEY, up int REFERENCES parent)",
+        "CREATE TABLE watched (id int PRIMARY KEY, up int)",
+        "CREATE TRIGGER z BEFORE INSERT ON watched FOR EACH ROW "
+        "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE TABLE plain (id int PRIMARY KEY, up int)",
+    )
+
+    def told() -> bool:
+        (unit,) = Copy(source, target, tables=[{"name": "t", "target": table}]).units
+        return any("session_replication_role = replica" in text for text in unit.warnings)
+
+    assert not told()
+    configured(target, session_replication_role="replica")
+    sessions.close_all()
+    assert told() == (table != "plain")
