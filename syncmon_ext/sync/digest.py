@@ -49,8 +49,11 @@ class Digest(msgspec.Struct, frozen=True):
 
 
 def hashed(unit: UnitPlan) -> list[ColumnPlan]:
-    """The columns that can be compared: all but those that ``allow_lossy`` lets change."""
-    return [column for column in unit.copied if not column.lossy]
+    """The columns that can be compared: all but those that ``allow_lossy`` lets change, and those that a
+    table of its own making computes."""
+    # A function that a new table computes by may say something else in the target.
+    listed = unit.columns if unit.makes_table else unit.copied
+    return [column for column in listed if not column.lossy]
 
 
 def of_source(
