@@ -191,9 +191,7 @@ class TaskControl:
         if run.state is State.PAUSED and runs.error_code(connection, run.run_id) == (
             ConfigChanged.code
         ):
-            raise ConfigChanged(
-                f"{run.error}", hint="start with fresh = true to begin again with the new schema"
-            )
+            raise ConfigChanged(f"{run.error}", hint="start with fresh = true to begin again")
         moved = self._connections_now(connection, run)
         held = units.units_of_run(connection, run.run_id)
         failed = {unit.unit_id for unit in held if unit.state is UnitState.FAILED}

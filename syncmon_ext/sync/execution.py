@@ -44,8 +44,10 @@ from syncmon_ext.sync.results import Discarded, Standing
 from syncmon_ext.sync.scheduler import Interrupted, Scheduler
 from syncmon_ext.sync.snapshot import SnapshotHolder
 from syncmon_ext.sync.telling import tell_of_end
+from syncmon_ext.sync.unit_copy import UnitCopy
 
 STORE_TRIES: Final = 20
+STANDS_SECONDS: Final = 5.0  # for a target that went away before the end is recorded
 FORGET_SECONDS: Final = 60.0  # for a target that went away right after the last commit
 
 
@@ -289,6 +291,7 @@ class Execution:
 
     def _complete(self) -> bool:
         copies = self._scheduler.units
+        self._find_lost(copies)
         failed = [copy for copy in copies if copy.runtime.state is not UnitState.COMPLETED]
         if failed:
             self._scheduler.drain()  # chunks beside those that failed are counted, or not committed
@@ -316,6 +319,15 @@ class Execution:
         if state is State.COMPLETED:
             self._forget([copy.plan for copy in copies])
         return state is not None or self._recorder.fenced
+
+    def _find_lost(self, copies: list[UnitCopy]) -> None:
+        """Fail units that are not in place any more: the target was set back while the run went on, as a
+        failover does whose replica had lagged. A target that does not answer is believed."""
+        plans = [copy.plan for copy in copies]
+        job = self._scheduler.submit("end", jobs.stands, self._frozen.target, self._own, plans)
+        wait([job], timeout=STANDS_SECONDS)
+        if job.done() and job.exception() is None:
+            self._scheduler.keep_completed(job.result().placed)
 
     def _forget(self, plans: list[UnitPlan]) -> None:
         """The end is recorded: clear the target. Where it fails, the supervisor sends another."""

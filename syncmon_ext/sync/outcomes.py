@@ -24,6 +24,7 @@ from syncmon_ext.sync.chunk_copy import bounds
 from syncmon_ext.sync.faults import FaultInjected
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.pool import ChildDied
+from syncmon_ext.sync.preparing import SET_BACK
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.results import BatchResult, SwapResult, UnitMark
 from syncmon_ext.sync.solitary import RunAlone
@@ -226,6 +227,12 @@ class Outcomes:
             f"when it began or went on, and {copied:,} were copied",
             unit_id,
         )
+
+    def lose(self, copy: UnitCopy) -> None:
+        """The target has not got any more what was in place there."""
+        copy.change(state=UnitState.RUNNING)
+        hint = "start the task again: what of it can be copied again, is"
+        self.fail(copy, f"{copy.plan.unit_id}: {SET_BACK}", hint)
 
     def fail(self, copy: UnitCopy, message: str, hint: str) -> None:
         """Nothing more is done for the unit in this run."""

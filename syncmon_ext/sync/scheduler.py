@@ -216,6 +216,12 @@ class Scheduler:
                 self._outcomes.save(copy)
         self._gauge.refresh(self._units, [], force=True)
 
+    def keep_completed(self, placed: set[str]) -> None:
+        """Fail the units that are completed and not among those that the target has in place."""
+        for copy in self._units:
+            if copy.runtime.state is UnitState.COMPLETED and copy.plan.unit_id not in placed:
+                self._outcomes.lose(copy)
+
     # -- what to do next ---------------------------------------------------------------------
 
     def _dispatch(self) -> None:

@@ -10,7 +10,6 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import engine_url, fence
 from syncmon_ext.sync.databases import sessions
-from syncmon_ext.sync.databases.sessions import READER
 from syncmon_ext.sync.ledger import exists, ledger
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.results import Standing
@@ -20,7 +19,7 @@ def found(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> Stan
     """What the target knows of the run of ``own``; nothing where it has no tables of syncmon."""
     if engine_url.dialect(target) == "sqlite" and not engine_url.sqlite_path(target).exists():
         return Standing()
-    with sessions.opened(target, f"{READER}/standing") as session:
+    with sessions.opened(target, own.application_name) as session:  # which the next job needs, too
         if not exists(session):
             return Standing()
         tables = ledger(session.dialect)

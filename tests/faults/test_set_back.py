@@ -10,7 +10,7 @@ import pytest
 
 from syncmon_ext.model.errors import ConfigChanged
 from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.state import State
+from syncmon_ext.model.state import State, UnitState
 from syncmon_ext.model.task import Throttle
 from tests.faults.harness import DDL, Rig, rig, side
 from tests.faults.test_steer import SLOW
@@ -201,3 +201,19 @@ def test_fresh_start_of_an_append_says_which_rows_stay(direct: bool, tmp_path: P
             if rows
         ]
         assert len(told) == (2 if direct else 1)
+
+
+def test_table_that_is_lost_while_the_run_goes_on_is_not_called_completed(tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-sqlite", throttle={"rows": 200}) as it:
+        it.begin(rows=100)
+        assert it.progress().completed_tables == 1
+        # What a failover does that loses the last transactions.
+        it.target.execute("DELETE FROM _syncmon_units WHERE unit_id = 'carriers'")
+        it.target.execute("DROP TABLE carriers")
+        it.control.set_throttle("nightly", Throttle())
+        progress = it.until_ended()
+        assert progress.state is State.FAILED
+        states = {unit.unit_id: unit.state for unit in progress.units}
+        assert [name for name, state in states.items() if state is UnitState.FAILED] == ["carriers"]
+        it.control.start("nightly")
+        it.finish()
