@@ -10,16 +10,32 @@ import msgspec
 
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.reflect import postgresql_types
 from syncmon_ext.sync.reflect.shape import TableShape
 
 _NUMBERS: Final = re.compile(r"nextval\('((?:[^']|'')+)'::regclass\)")
+# PostgreSQL's own ones mean the same everywhere; since version 15 the locale of ICU has a column of its own.
+_COLLATIONS: Final = f"""
+SELECT name, concat_ws(' ',
+    CASE co.collprovider WHEN 'i' THEN 'icu' WHEN 'c' THEN 'libc' ELSE 'builtin' END,
+    coalesce(to_jsonb(co) ->> 'colllocale', to_jsonb(co) ->> 'colliculocale',
+             nullif(co.collcollate, co.collctype) || ' ' || co.collctype, co.collcollate),
+    to_jsonb(co) ->> 'collicurules',
+    CASE WHEN NOT co.collisdeterministic THEN 'not deterministic' END)
+FROM unnest(%s::text[]) AS name JOIN pg_collation co ON co.oid = to_regcollation(name)
+WHERE co.oid >= {postgresql_types.FIRST_OWN}
+"""  # noqa: S608  # a number of our own
 
 
 def checked(
-    target: PostgresSession, units: Sequence[UnitPlan], shapes: dict[str, TableShape]
+    source: AnySession,
+    target: PostgresSession,
+    units: Sequence[UnitPlan],
+    shapes: dict[str, TableShape],
 ) -> list[UnitPlan]:
-    """``units`` with an error for each column that ``target`` cannot make."""
+    """``units`` with an error for each column that ``target`` cannot make, and a warning for each whose
+    values it would compare otherwise."""
     made = [
         unit
         for unit in units
@@ -34,12 +50,19 @@ def checked(
     wanted = {unit.unit_id: _definitions(unit, shapes) for unit in made}
     there = sorted({name for of in wanted.values() for name in of} - no_types)
     known = postgresql_types.named(target, there) if there else {}
+    others = _other_collations(source, target, collations)
     return [
         msgspec.structs.replace(
             unit,
             errors=unit.errors
             + _errors(unit, no_types, no_collations, no_sequences)
             + _other_types(unit, wanted[unit.unit_id], known),
+            warnings=unit.warnings
+            + [
+                f"column {column.name}: {others[column.collation]}"
+                for column in unit.columns
+                if column.collation in others
+            ],
         )
         if unit.unit_id in wanted
         else unit
@@ -70,6 +93,22 @@ def _other_types(unit: UnitPlan, wanted: dict[str, str], known: dict[str, str]) 
         and column.target_type in wanted
         and wanted[column.target_type] != known.get(column.target_type, wanted[column.target_type])
     ]
+
+
+def _other_collations(
+    source: AnySession, target: PostgresSession, names: list[str]
+) -> dict[str, str]:
+    """By their names, how collations of both databases differ."""
+    if not names or not isinstance(source, PostgresSession):
+        return {}
+    read: dict[str, str] = dict(source.execute(_COLLATIONS, (names,)))
+    made: dict[str, str] = dict(target.execute(_COLLATIONS, (names,)))
+    return {
+        name: f"collation {name} is {read[name]} in the source and {made[name]} in the target, where values "
+        "may sort otherwise, or be equal that are not"
+        for name in read.keys() & made.keys()
+        if read[name] != made[name]
+    }
 
 
 def _missing(target: PostgresSession, function: str, names: list[str]) -> set[str]:

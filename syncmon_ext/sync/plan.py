@@ -101,7 +101,7 @@ def _planned(
         places[unit.unit_id] = place
     units = numbering.planned(source, units, shapes)
     if isinstance(target, PostgresSession):
-        units = missing_types.checked(target, units, shapes)
+        units = missing_types.checked(source, target, units, shapes)
         units = new_indexes.checked(target, units, shapes)
         units = new_checks.checked(target, units, shapes)
         units = _telling_unchecked(target, units, places)

@@ -167,3 +167,19 @@ def _pair(icu: Callable[[str], Database]) -> tuple[Database, Database]:
     if icu not in _kept:
         _kept[icu] = (icu(COLLATIONS["ignores case"]), icu(COLLATIONS["ignores case"]))
     return _kept[icu]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_collation_of_another_definition_is_told(
+    icu: Callable[[str], Database], alike: bool
+) -> None:
+    plain = "CREATE COLLATION kind (provider = icu, locale = 'de')"
+    source, target = icu(plain), icu(plain if alike else IGNORES_CASE.format("de-u-ks-level2"))
+    source.run("CREATE TABLE t (id int PRIMARY KEY, v text COLLATE kind UNIQUE)")
+    (unit,) = Copy(source, target, tables=["t"]).units
+    assert unit.errors == []
+    told = [
+        text for text in unit.warnings if "collation public.kind is icu de in the source" in text
+    ]
+    assert len(told) == (0 if alike else 1)
+    assert alike or "icu de-u-ks-level2 not deterministic in the target" in told[0]
