@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -52,6 +53,36 @@ def test_triggers_and_defaults_go_by_the_settings_of_the_target(database: Maker,
     assert expected[0][2] == "+14"
     Copy(source, target, tables=["t"], mode=mode).run()
     assert target.query(asked.format(1)) == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "append"},
+        {"mode": "merge"},
+        {"mode": "replace"},
+        {"mode": "append", "direct": True},
+        {"mode": "append", "max_rejects": 1},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_deferred_triggers_go_by_the_settings_of_the_target(
+    database: Maker, options: dict[str, Any]
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    configured(target, DateStyle="ISO, DMY")
+    source.run("CREATE TABLE t (id int PRIMARY KEY, written text)")
+    source.run("INSERT INTO t VALUES (1, '01/02/03')")
+    target.run(
+        "CREATE TABLE t (id int PRIMARY KEY, written text)",
+        "CREATE TABLE days (day date)",
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO days VALUES (NEW.written::date); RETURN NEW; END $$",
+        "CREATE CONSTRAINT TRIGGER z AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION noted()",
+    )
+    Copy(source, target, tables=["t"], **options).run()
+    assert target.query("SELECT day::text FROM days") == [("2003-02-01",)]
 
 
 def test_types_keep_their_names_where_all_identifiers_are_quoted(database: Maker) -> None:

@@ -203,6 +203,7 @@ class PostgresSession:
         self.change(f"{begin}; {self._set(path)}" if usual_names else begin)
         try:
             yield
+            self.change(self._set(self.usual))  # triggers that are deferred fire now
             self.change("COMMIT")
         except BaseException:
             self._rollback()
