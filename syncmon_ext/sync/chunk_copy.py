@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
@@ -14,7 +14,7 @@ from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import altered, checkpoint, digest, fence, key_text, names, rewriting
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
-from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.databases.postgresql import HARMLESS, PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
@@ -118,9 +118,11 @@ def _committed(
 def _transaction(session: AnySession, unit: UnitPlan) -> AbstractContextManager[None]:
     """A transaction for rows; the table that they land in may have the target's triggers or checks."""
     if isinstance(session, PostgresSession):
-        return session.transaction(
-            usual_names=unit.direct or unit.swap == "rename" or unit.max_rejects > 0
-        )
+        usual: Sequence[str] = ()
+        if unit.direct or unit.swap == "rename" or unit.max_rejects:
+            # What allow_lossy lets in may be written in any form.
+            usual = ("search_path",) if any(column.lossy for column in unit.copied) else HARMLESS
+        return session.transaction(usual=usual)
     return session.transaction()
 
 

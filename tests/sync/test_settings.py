@@ -55,6 +55,31 @@ def test_triggers_and_defaults_go_by_the_settings_of_the_target(database: Maker,
     assert target.query(asked.format(1)) == expected
 
 
+MOMENTS = "2001-02-03 04:05:06+00", "0044-03-15 12:00:00+00 BC", "infinity"
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+def test_rows_that_come_in_directly_are_read_exactly_beside_what_the_target_computes(
+    database: Maker, dialect: str
+) -> None:
+    source, target = database(dialect), database("postgresql")
+    kind = "timestamptz" if dialect == "postgresql" else "TEXT"
+    source.run(f"CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, moment {kind}, written TEXT)")
+    source.insert("t", [(n, moment, "01/02/03") for n, moment in enumerate(MOMENTS)])
+    configured(target, TimeZone="Pacific/Kiritimati", DateStyle="German, DMY")
+    target.run(
+        "CREATE TABLE t (id bigint PRIMARY KEY, moment timestamptz, written text, day date, "
+        "zone text DEFAULT to_char(now(), 'OF'))",
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "NEW.day := NEW.written::date; RETURN NEW; END $$",
+        "CREATE TRIGGER noted BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION noted()",
+    )
+    Copy(source, target, tables=["t"], mode="append", direct=True).run(2)
+    for n, moment in enumerate(MOMENTS):
+        asked = f"SELECT moment = '{moment}', day = '2003-02-01', zone FROM t WHERE id = {n}"
+        assert target.query(asked) == [(True, True, "+14")]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +69,15 @@ _FELT: Final = (
     "standard_conforming_strings",
     "xmloption",
     "quote_all_identifiers",
+)
+# Those of them by which no value that is written as SETTINGS say is read as another.
+HARMLESS: Final = (
+    "search_path",
+    "DateStyle",
+    "TimeZone",
+    "bytea_output",
+    "extra_float_digits",
+    "standard_conforming_strings",
 )
 _KEEPALIVES: Final = {
     "keepalives": 1,
@@ -192,15 +201,13 @@ class PostgresSession:
             return self.raw.execute(*_compiled(statement)).rowcount
 
     @contextmanager
-    def transaction(self, *, usual_names: bool = False) -> Iterator[None]:
+    def transaction(self, *, usual: Collection[str] = ()) -> Iterator[None]:
         """One transaction that writes; READ COMMITTED, so that a lock's loser sees the winner's row.
 
-        With ``usual_names`` names without a schema mean in it what they mean to the role elsewhere, at no
-        cost. How values are written and read is settled all the same: rows come in as text.
+        The settings ``usual`` are the role's own in it, at no cost, where functions of the target run.
         """
-        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-        path = {"search_path": self.usual["search_path"]}
-        self.change(f"{begin}; {self._set(path)}" if usual_names else begin)
+        own = f"; {self._set({name: self.usual[name] for name in usual})}" if usual else ""
+        self.change(f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{own}")
         try:
             yield
             self.change(self._set(self.usual))  # triggers that are deferred fire now
