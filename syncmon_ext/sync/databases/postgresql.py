@@ -230,7 +230,7 @@ class PostgresSession:
 
     @contextmanager
     def settled_names(self) -> Iterator[None]:
-        """In a transaction with ``usual_names``, around a look at types: the plan has them as the
+        """In a transaction with the usual settings, around a look at types: the plan has them as the
         session's own ``search_path`` lets the server write them."""
         self.change(self._set({"search_path": SETTINGS["search_path"]}))
         yield
