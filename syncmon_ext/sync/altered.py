@@ -26,17 +26,17 @@ WHERE a.attnum > 0 AND NOT a.attisdropped
 """
 
 
-def refuse_in_source(session: AnySession, units: Sequence[UnitPlan]) -> None:
-    """Raise where a column of a source of PostgreSQL has another type; a value of SQLite brings its own.
+def refuse_in_source(
+    session: AnySession, units: Sequence[UnitPlan], schema: str | None = None
+) -> None:
+    """Raise where a column of a source has another type; ``schema`` is where SQLite has it attached.
 
     To be asked in the transaction that has read the tables, which keeps them as they are from then on.
     """
-    if not isinstance(session, PostgresSession):
-        return
     tables = [(unit.source_schema, unit.source_table) for unit in units]
-    for unit, table, types in zip(units, tables, _types(session, tables), strict=True):
+    for unit, table, types in zip(units, tables, _types(session, tables, schema), strict=True):
         planned = {column.name: column.source_type for column in unit.copied}
-        _refuse("source", table, planned, types)
+        _refuse("source", table, _folded(session, planned), types)
 
 
 def refuse_in_target(session: AnySession, units: Sequence[UnitPlan]) -> None:
@@ -44,16 +44,22 @@ def refuse_in_target(session: AnySession, units: Sequence[UnitPlan]) -> None:
     tables = [(unit.target_schema, unit.target_table) for unit in units]
     for unit, table, types in zip(units, tables, _types(session, tables), strict=True):
         planned = {column.name: column.target_type for column in unit.copied}
-        if not isinstance(session, PostgresSession):  # which tells no case apart
-            planned = {name.lower(): kind for name, kind in planned.items()}
-        _refuse("target", table, planned, types)
+        _refuse("target", table, _folded(session, planned), types)
 
 
-def _types(session: AnySession, tables: Sequence[tuple[str | None, str]]) -> list[dict[str, str]]:
+def _folded(session: AnySession, planned: dict[str, str]) -> dict[str, str]:
+    if isinstance(session, PostgresSession):
+        return planned
+    return {name.lower(): kind for name, kind in planned.items()}  # SQLite tells no case apart
+
+
+def _types(
+    session: AnySession, tables: Sequence[tuple[str | None, str]], schema: str | None = None
+) -> list[dict[str, str]]:
     """The types of each table's columns by their names; of one that is not there, none."""
     if not isinstance(session, PostgresSession):
-        ask = "SELECT lower(name), type FROM pragma_table_xinfo(?)"
-        return [dict(session.execute(ask, (table,))) for _, table in tables]
+        ask = "SELECT lower(name), type FROM pragma_table_xinfo(?, ?)"
+        return [dict(session.execute(ask, (table, schema or "main"))) for _, table in tables]
     found: defaultdict[int, dict[str, str]] = defaultdict(dict)
     names = [schema for schema, _ in tables], [table for _, table in tables]
     for number, name, kind in session.execute(_TYPES, names):

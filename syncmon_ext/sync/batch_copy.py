@@ -134,7 +134,7 @@ def _together(
         fence.compare(session, own, units)  # an older owner learns it before it looks around
         landed = _landed(batch, units)
         rewriting.check(batch.source, batch.way.reader, landed)
-        altered.refuse_in_source(batch.way.reader, landed)
+        altered.refuse_in_source(batch.way.reader, landed, batch.way.schema)
         altered.refuse_in_target(session, [unit for unit in landed if not unit.makes_table])
         placed = _placed(batch, landed)
         fault_point("batch.placed")

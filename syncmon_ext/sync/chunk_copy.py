@@ -74,7 +74,7 @@ def _read(
     found = attempted(way, unit, part, table)
     rewriting.check(source, way.reader, [unit])
     if snapshot is None:  # in a snapshot they are what they were when the unit began
-        altered.refuse_in_source(way.reader, [unit])
+        altered.refuse_in_source(way.reader, [unit], way.schema)
     return found
 
 

@@ -112,7 +112,7 @@ def _tried(
                     if row.chunk_method == "rowid":
                         known = recognising.recognised(way, row, reject)
                     landed = way.copy(row, Chunk(low=None, high=None), names.staging(own, row))
-                    altered.refuse_in_source(way.reader, [row])
+                    altered.refuse_in_source(way.reader, [row], way.schema)
                 altered.refuse_in_target(session, [row])
                 _put(session, own, row, landed.rows)
                 session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))

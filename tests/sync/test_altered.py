@@ -183,3 +183,44 @@ def test_types_with_a_schema_are_the_same_ones_wherever_they_are_looked_at(
         target.run("CREATE VIEW seen AS SELECT v FROM t")
     Copy(source, target, tables=["t"], **spec).run(1)
     assert sorted(target.query("SELECT * FROM t")) == sorted(source.query("SELECT * FROM t"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "other", "value"),
+    [("INTEGER", "TEXT", "'007'"), ("TEXT", "INTEGER", "7"), ("REAL", "INTEGER", str(2**53 + 1))],
+)
+def test_sqlite_source_that_was_made_anew_with_another_type_is_refused(
+    database: Maker, there: bool, kind: str, other: str, value: str
+) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    made = "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v {})"
+    for side in (source, target) if there else (source,):
+        side.run(made.format(kind))
+    source.run("INSERT INTO t (id) VALUES (1), (2)")
+    anew = ["DROP TABLE t", made.format(other), f"INSERT INTO t VALUES (1, {value}), (2, {value})"]
+    for begun in (False, True):
+        copy = Copy(source, target, owner(run=f"run{begun}"), tables=["t"], verify="count")
+        unit = copy.units[0]
+        with copy.claimed():
+            if begun:
+                first, second = copy.chunks(unit, copy.prepare(unit), 1)
+                copy.copy(unit, first)
+            source.run(*anew)
+            with pytest.raises(CopyFailed, match=rf"column v was {kind} .* and is {other} now"):
+                if begun:
+                    copy.copy(unit, second)
+                else:
+                    copy.prepare(unit)
+        jobs.discard(copy.target, copy.own, copy.units)
+        source.run("DROP TABLE t", made.format(kind), "INSERT INTO t (id) VALUES (1), (2)")
+
+
+def test_sqlite_source_is_looked_at_in_a_batch_too(database: Maker) -> None:
+    source, target = database("sqlite"), database("sqlite")
+    source.run("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v INTEGER)")
+    copy = Copy(source, target, tables=["t"], verify="count")
+    source.run("DROP TABLE t", "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, V TEXT)")
+    source.run("INSERT INTO t VALUES (1, '007')")
+    with copy.claimed(), pytest.raises(CopyFailed, match="column v was INTEGER"):
+        jobs.batch(copy.source, copy.target, copy.own, copy.units, 100, copy.snapshot)
