@@ -14,8 +14,9 @@ from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import altered, checkpoint, digest, fence, key_text, names, rewriting
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
-from syncmon_ext.sync.databases.postgresql import HARMLESS, PostgresSession
+from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.databases.settings import HARMLESS
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import shown

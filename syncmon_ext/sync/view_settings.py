@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from syncmon_ext.sync.databases.postgresql import SETTINGS, PostgresSession
+from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
+from syncmon_ext.sync.databases.settings import SETTINGS
 from syncmon_ext.sync.reflect.shape import TableShape
 
 _FELT: Final = ("TimeZone", "DateStyle", "IntervalStyle", "bytea_output")

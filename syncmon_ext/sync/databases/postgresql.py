@@ -26,6 +26,7 @@ from syncmon_ext.store.deferred import Deferred
 from syncmon_ext.sync import inherited, phases, refusals, secrets, url_rules
 from syncmon_ext.sync.databases.base import Row
 from syncmon_ext.sync.databases.compiling import Compiler
+from syncmon_ext.sync.databases.settings import FELT, SETTINGS
 from syncmon_ext.sync.engine_url import parsed
 
 if TYPE_CHECKING:
@@ -35,50 +36,6 @@ else:
 
 CONNECT_SECONDS: Final = 10
 UNWANTED_BYTES: Final = 1 << 20  # to read more of them takes longer than to connect again
-# A value's text is read back the same only with these; names are always written with their schema.
-SETTINGS: Final = {
-    "search_path": "pg_catalog",
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "bytea_output": "hex",
-    "array_nulls": "on",
-    "lc_monetary": "C",
-    "extra_float_digits": "3",
-    "standard_conforming_strings": "on",
-    "xmloption": "content",
-    "quote_all_identifiers": "off",  # types are known by their names
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    # The server notices that its client is gone, and lets its locks go.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "client_connection_check_interval": "5s",
-}
-# Those that functions and defaults of a target may go by: there the role's, or the database's, own hold.
-_FELT: Final = (
-    "search_path",
-    "DateStyle",
-    "IntervalStyle",
-    "TimeZone",
-    "bytea_output",
-    "array_nulls",
-    "lc_monetary",
-    "extra_float_digits",
-    "standard_conforming_strings",
-    "xmloption",
-    "quote_all_identifiers",
-)
-# Those of them by which no value that is written as SETTINGS say is read as another.
-HARMLESS: Final = (
-    "search_path",
-    "DateStyle",
-    "TimeZone",
-    "bytea_output",
-    "extra_float_digits",
-    "standard_conforming_strings",
-)
 _KEEPALIVES: Final = {
     "keepalives": 1,
     "keepalives_idle": 10,  # seconds
@@ -140,11 +97,11 @@ class PostgresSession:
             self._open = psycopg.connect(
                 **options, autocommit=True, prepare_threshold=None, client_encoding="UTF8"
             )
-            felt = ", ".join(["current_setting(%s)"] * len(_FELT))
+            felt = ", ".join(["current_setting(%s)"] * len(FELT))
             row = self._open.execute(
                 "SELECT current_schema(), current_setting('server_version_num')::int, "
                 f"current_database(), pg_backend_pid(), {felt}".encode(),
-                _FELT,
+                list(FELT),
             ).fetchone()
             if row is None:
                 raise DatabaseUnavailable(f"{self.name}: the server gave no answer")
@@ -153,7 +110,7 @@ class PostgresSession:
             self.database: str = row[2]
             self.pid: int = row[3]
             # Of the role, or of the database.
-            self.usual: dict[str, str] = dict(zip(_FELT, row[4:], strict=True))
+            self.usual: dict[str, str] = dict(zip(FELT, row[4:], strict=True))
             settings = dict(SETTINGS)
             if self.version < 140000:
                 del settings["client_connection_check_interval"]
@@ -226,7 +183,7 @@ class PostgresSession:
         """
         self.change(self._set(self.usual))
         yield
-        self.change(self._set({name: SETTINGS[name] for name in _FELT}))
+        self.change(self._set(FELT))
 
     @contextmanager
     def settled_names(self) -> Iterator[None]:
