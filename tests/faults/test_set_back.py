@@ -204,11 +204,11 @@ def test_fresh_start_of_an_append_says_which_rows_stay(direct: bool, tmp_path: P
 
 
 def test_table_that_is_lost_while_the_run_goes_on_is_not_called_completed(tmp_path: Path) -> None:
-    with rig(tmp_path, "sqlite-sqlite", throttle={"rows": 200}) as it:
+    with rig(tmp_path, "sqlite-postgresql", throttle={"rows": 200}) as it:
         it.begin(rows=100)
         assert it.progress().completed_tables == 1
         # What a failover does that loses the last transactions.
-        it.target.execute("DELETE FROM _syncmon_units WHERE unit_id = 'carriers'")
+        it.target.execute("DELETE FROM _syncmon.units WHERE unit_id = 'carriers'")
         it.target.execute("DROP TABLE carriers")
         it.control.set_throttle("nightly", Throttle())
         progress = it.until_ended()
