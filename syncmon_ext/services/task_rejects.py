@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import msgspec
 
 from syncmon_ext.model.errors import RunNotFound, WrongState
 from syncmon_ext.model.log import Level
+from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Rejects, Replayed
 from syncmon_ext.model.state import ACTIVE
 from syncmon_ext.model.task import Kind
@@ -15,6 +19,8 @@ from syncmon_ext.store import log, runs, tasks
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
+
+RUNS: Final = 20  # of a task whose plans are looked at for the tables of its rejects
 
 
 class TaskRejects:
@@ -43,19 +49,18 @@ class TaskRejects:
             raise RunNotFound(f"task {task_id!r} has not run yet", hint="start it first")
         with self._store.read() as connection:
             state = runs.run_state(connection, frozen.run_id)
+            units = _units(runs.planned_runs(connection, task_id, RUNS), frozen)
         if state in ACTIVE:
             raise WrongState(
                 f"task {task_id!r} is {state}: its rejects cannot be replayed now",
                 hint="wait until it has ended, or stop it",
             )
-        if frozen.plan is None:
-            return Replayed(replayed=0, gone=0, remaining=0)
         done = probe.replay(
             frozen.source,
             frozen.target,
             self._store.store_id,
             task_id,
-            frozen.plan.units,
+            units,
             self._seconds,
         )
         entry = _entry(done)
@@ -74,6 +79,17 @@ class TaskRejects:
             if position is None or position.run_id is None:
                 return None
             return runs.frozen_run(connection, position.run_id)
+
+
+def _units(planned: Iterable[FrozenRun], frozen: FrozenRun) -> list[UnitPlan]:
+    """The newest plan of each table that went the way of ``frozen``: its run may have had a part of them, or
+    have ended before it had any."""
+    newest: dict[str, UnitPlan] = {}
+    for run in planned:
+        if run.plan is not None and (run.source, run.target) == (frozen.source, frozen.target):
+            for unit in run.plan.units:
+                newest.setdefault(unit.unit_id, unit)
+    return list(newest.values())
 
 
 def _entry(done: Replayed) -> NewEntry:

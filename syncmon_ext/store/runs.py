@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -88,19 +88,34 @@ def error_code(connection: Connection, run_id: str) -> str | None:
     return code
 
 
+_FROZEN_FIELDS = [
+    runs.c.run_id,
+    runs.c.task_id,
+    runs.c.spec,
+    runs.c.source_connection,
+    runs.c.target_connection,
+    runs.c.plan,
+    runs.c.only_units,
+]
+
+
 def frozen_run(connection: Connection, run_id: str) -> FrozenRun:
     """What the run froze."""
-    row = connection.execute(
-        select(
-            runs.c.run_id,
-            runs.c.task_id,
-            runs.c.spec,
-            runs.c.source_connection,
-            runs.c.target_connection,
-            runs.c.plan,
-            runs.c.only_units,
-        ).where(runs.c.run_id == run_id)
-    ).one()
+    return _frozen(connection.execute(select(*_FROZEN_FIELDS).where(runs.c.run_id == run_id)).one())
+
+
+def planned_runs(connection: Connection, task_id: str, limit: int) -> Iterator[FrozenRun]:
+    """What the newest ``limit`` runs of a task froze that came to a plan, newest first."""
+    rows = connection.execute(
+        select(*_FROZEN_FIELDS)
+        .where(runs.c.task_id == task_id, runs.c.plan.is_not(None))
+        .order_by(runs.c.started_at.desc(), runs.c.run_id)
+        .limit(limit)
+    )
+    return map(_frozen, rows)
+
+
+def _frozen(row: Row[Any]) -> FrozenRun:
     return FrozenRun(
         run_id=row.run_id,
         task_id=row.task_id,

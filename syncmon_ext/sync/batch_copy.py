@@ -338,7 +338,7 @@ def _record(batch: _Batch, units: Sequence[UnitPlan], snapshot: str | None) -> N
         )
         for unit in units
     ]
-    session.run_change(rejects.of_units_removed(session.dialect, own, ids))
+    rejects.settle(session, own, units)
     watermark.forget_replaced(session, units)
     session.run_change(unit_row.added(session.dialect, own, list(zip(units, rows, strict=True))))
     session.run_change(

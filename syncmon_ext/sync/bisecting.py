@@ -13,7 +13,7 @@ from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject
-from syncmon_ext.sync import chunks, pool, ranges, rejects, wording
+from syncmon_ext.sync import bad_rows, chunks, pool, ranges, rejects, wording
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.digest import Digest
@@ -125,7 +125,7 @@ class Around:
             column=error.column,
             reason=wording.named(self._own, self._unit, error.reason),
         )
-        found = rejects.described(origin, self._own, self._unit, chunk, told)
+        found = bad_rows.described(origin, self._own, self._unit, chunk, told)
         if found is None:
             return
         self.rejected.append(found)
@@ -149,7 +149,7 @@ class Around:
 
 def _rows(session: AnySession, unit: UnitPlan, chunk: Chunk) -> int:
     """The rows between the chunk's bounds, those that the filter leaves out as well."""
-    table = relation(rejects.source_schema(session, unit), unit.source_table)
+    table = relation(bad_rows.source_schema(session, unit), unit.source_table)
     values: list[Any] = []
     plain = msgspec.structs.replace(unit, where={})
     if isinstance(session, PostgresSession):

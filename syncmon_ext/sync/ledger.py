@@ -30,8 +30,8 @@ from syncmon_ext.sync.quoting import ident, relation
 
 SCHEMA: Final = "_syncmon"
 # Raised with every change of the tables. What is added to a table may be NULL, so that the syncmon before
-# can still write to it.
-VERSION: Final = 3
+# can still write to it; to the rejects of before version 4 it cannot, since their key did not name the run.
+VERSION: Final = 4
 _LOCK: Final = 0x73796E63  # "sync": of pg_advisory_xact_lock, so that two claims do not both create
 
 
@@ -119,7 +119,7 @@ def ledger(dialect: str) -> Ledger:
             Column("task_id", Text, nullable=False),  # who wrote it last, for a person
             Column("run_id", Text, nullable=False),
         ),
-        # Bad rows, until they are replayed or the table is read anew.
+        # Bad rows, until they are replayed, or rows of a later run take their place.
         rejects=Table(
             f"{prefix}rejects",
             metadata,
@@ -127,7 +127,7 @@ def ledger(dialect: str) -> Ledger:
             Column("task_id", Text, primary_key=True),
             Column("unit_id", Text, primary_key=True),
             Column("row_key", Text, primary_key=True),  # as sync.key_text names it
-            Column("run_id", Text, nullable=False),
+            Column("run_id", Text, primary_key=True),
             Column("key_shown", Text, nullable=False),  # JSON, with the names of the columns
             Column("column_name", Text),
             Column("error", Text, nullable=False),  # repeats no value
@@ -135,6 +135,9 @@ def ledger(dialect: str) -> Ledger:
             Column("row_values", Text, nullable=False),  # JSON
             Column("rejected_at", Text, nullable=False),
             Column("row_text", Text),  # JSON; of a row_key that does not hold it
+            Column("row_filter", Text),  # JSON; the `where` that the row was read with
+            Column("target_schema", Text),  # "" in SQLite
+            Column("target_table", Text),
         ),
         version=Table(  # one row
             f"{prefix}version", metadata, Column("version", integer, primary_key=True)
@@ -177,6 +180,8 @@ def create(session: Session) -> None:
             if column.name not in columns:  # a column of a newer version may be NULL
                 name = relation(table.schema, table.name)
                 session.change(f"ALTER TABLE {name} ADD COLUMN {ident(column.name)} {column.type}")
+        if _key(session, table) != {column.name for column in table.primary_key}:
+            _give_key(session, table)
     session.run_change(delete(tables.version))
     session.run_change(insert(tables.version).values(version=VERSION))
 
@@ -222,3 +227,36 @@ def _columns(session: Session, table: Table) -> set[str]:
     else:
         rows = session.execute("SELECT name FROM pragma_table_info(?)", (table.name,))
     return {row[0] for row in rows}
+
+
+def _key(session: Session, table: Table) -> set[str]:
+    """The columns of the primary key that a table has."""
+    if session.dialect == "postgresql":
+        rows = session.execute(
+            "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
+            "AND a.attnum = ANY(i.indkey) WHERE i.indrelid = %s::regclass AND i.indisprimary",
+            (relation(table.schema, table.name),),
+        )
+    else:
+        rows = session.execute("SELECT name FROM pragma_table_info(?) WHERE pk > 0", (table.name,))
+    return {row[0] for row in rows}
+
+
+def _give_key(session: Session, table: Table) -> None:
+    """Give a table of an older version the primary key of this one; in SQLite only a new table takes one."""
+    name = relation(table.schema, table.name)
+    if session.dialect == "postgresql":
+        found = session.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'",
+            (name,),
+        )
+        key = ", ".join(ident(column.name) for column in table.primary_key)
+        dropped = "".join(f"DROP CONSTRAINT {ident(row[0])}, " for row in found)
+        session.change(f"ALTER TABLE {name} {dropped}ADD PRIMARY KEY ({key})")
+        return
+    older = ident(f"{table.name}_older")
+    columns = ", ".join(ident(column.name) for column in table.columns)
+    session.change(f"ALTER TABLE {name} RENAME TO {older}")
+    session.run_change(CreateTable(table))
+    session.change(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {older}")  # noqa: S608  # quoted
+    session.change(f"DROP TABLE {older}")

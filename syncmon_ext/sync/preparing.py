@@ -227,8 +227,7 @@ def _begin(
             )
         session.run_change(checkpoint.removed(session.dialect, own, [unit.unit_id]))
         session.run_change(unit_row.removed(session.dialect, own, [unit.unit_id]))
-        if unit.mode is not Mode.INCREMENTAL:  # the others read all rows again
-            session.run_change(rejects.removed(session.dialect, own, unit.unit_id))
+        session.run_change(rejects.of_run_removed(session.dialect, own, unit.unit_id))
         staging.create(session, own, unit)
         if not unit.makes_table:
             altered.refuse_in_target(session, [unit])

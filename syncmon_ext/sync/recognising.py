@@ -11,7 +11,7 @@ import msgspec
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.reject import Reject
-from syncmon_ext.sync import rejects
+from syncmon_ext.sync import bad_rows
 from syncmon_ext.sync.quoting import read_column, relation, shown
 from syncmon_ext.sync.routes.base import Way
 
@@ -23,7 +23,7 @@ def recognised(way: Way, row: UnitPlan, reject: Reject) -> Reject:
     it cannot be told from another.
     """
     schema = way.schema or "main"
-    found = rejects.values_of(way.reader, schema, msgspec.structs.replace(row, where={}))
+    found = bad_rows.values_of(way.reader, schema, msgspec.structs.replace(row, where={}))
     if found is not None:
         kept = reject.row or {}
         changed = [name for name, value in found.items() if kept.get(name) != value]

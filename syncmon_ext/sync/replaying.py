@@ -11,7 +11,7 @@ from syncmon_ext.model.chunk import Chunk, KeyValue
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.model.reject import Reject, Rejects, Replayed
+from syncmon_ext.model.reject import Rejects, Replayed
 from syncmon_ext.sync import (
     altered,
     claiming,
@@ -29,6 +29,7 @@ from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.sessions import READER, AnySession
 from syncmon_ext.sync.ownership import Ownership, replay_of
 from syncmon_ext.sync.quoting import relation, shown
+from syncmon_ext.sync.rejects import Kept
 from syncmon_ext.sync.routes.registry import ROUTES
 
 
@@ -41,7 +42,7 @@ def listed(target: Connection, store_id: str, task_id: str, limit: int) -> Rejec
             return Rejects(total=0, rejects=[])
         found = rejects.found(session, store_id, task_id, limit)
         total = rejects.total(session, store_id, task_id)
-        return Rejects(total=total, rejects=[reject for reject, _ in found])
+        return Rejects(total=total, rejects=[kept.reject for kept in found])
 
 
 def replayed(
@@ -62,25 +63,22 @@ def replayed(
         if not ledger.has_rejects(session):
             return Replayed(replayed=0, gone=0, remaining=0)
         token = _next_token(session, replay_of(task_id))
-        waiting = [
-            (reject, key)
-            for reject, key in rejects.found(session, store_id, task_id, None)
-            if reject.unit_id in by_id
-        ]
+        every = rejects.found(session, store_id, task_id, None)
+    waiting = [kept for kept in every if kept.reject.unit_id in by_id]
+    unplanned = len(every) - len(waiting)
     if not waiting:
-        return Replayed(replayed=0, gone=0, remaining=0)
+        return Replayed(replayed=0, gone=0, remaining=unplanned)
     own = Ownership(store_id=store_id, task_id=task_id, run_id=replay_of(task_id), token=token)
-    held = [by_id[unit_id] for unit_id in {reject.unit_id for reject, _ in waiting}]
+    held = [by_id[unit_id] for unit_id in {kept.reject.unit_id for kept in waiting}]
     claiming.claim(target, own, held)
-    counts = {"replayed": 0, "gone": 0, "remaining": 0}
+    counts = {"replayed": 0, "gone": 0, "remaining": unplanned}
     try:
-        for reject, key in waiting:
+        for kept in waiting:
             late = time.monotonic() > deadline
-            outcome = (
-                "remaining"
-                if late
-                else _tried(source, target, own, by_id[reject.unit_id], reject, key)
-            )
+            unit = by_id[kept.reject.unit_id]
+            if kept.where is not None:  # a later run may have another
+                unit = msgspec.structs.replace(unit, where=kept.where)
+            outcome = "remaining" if late else _tried(source, target, own, unit, kept)
             counts[outcome] += 1
     finally:
         ending.forget(target, own, held)
@@ -98,11 +96,11 @@ def _tried(
     target: Connection,
     own: Ownership,
     unit: UnitPlan,
-    reject: Reject,
-    key: KeyValue,
+    kept: Kept,
 ) -> str:
-    row = _one_row(unit, key)
-    known = reject
+    row = _one_row(unit, kept.key)
+    known = kept.reject
+    rejected_by = msgspec.structs.replace(own, run_id=known.run_id)
     try:
         with sessions.opened(target, own.application_name) as session:
             snapshot = None
@@ -110,12 +108,14 @@ def _tried(
                 staging.create(session, own, row)
                 with ROUTES[unit.route](source, session, snapshot) as way:
                     if row.chunk_method == "rowid":
-                        known = recognising.recognised(way, row, reject)
+                        known = recognising.recognised(way, row, known)
                     landed = way.copy(row, Chunk(low=None, high=None), names.staging(own, row))
                     altered.refuse_in_source(way.reader, [row], way.schema)
                 altered.refuse_in_target(session, [row])
                 _put(session, own, row, landed.rows)
-                session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
+                session.run_change(
+                    rejects.of_run_removed(session.dialect, rejected_by, unit.unit_id, key=kept.key)
+                )
                 fence.check(session, own, [unit])
             return "replayed" if landed.rows else "gone"
     except BadRow as error:
@@ -123,9 +123,10 @@ def _tried(
             known, column=error.column or None, error=error.reason, message=error.message
         )
         with sessions.opened(target, own.application_name) as session, session.transaction():
-            kept = msgspec.structs.replace(own, run_id=reject.run_id)
-            session.run_change(rejects.removed(session.dialect, own, unit.unit_id, key=key))
-            session.run_change(rejects.written(session, kept, unit, again, key))
+            session.run_change(
+                rejects.of_run_removed(session.dialect, rejected_by, unit.unit_id, key=kept.key)
+            )
+            session.run_change(rejects.written(session, rejected_by, unit, again, kept.key))
             fence.check(session, own, [unit])
         return "remaining"
 

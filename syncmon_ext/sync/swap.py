@@ -111,6 +111,7 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
                 warnings = _put(session, own, waiting, rows)
             fault_point("swap.placed")
             watermark.forget_replaced(session, waiting)
+            rejects.settle(session, own, [_read(unit, found[unit.unit_id]) for unit in waiting])
             for unit in waiting:
                 done = unit_row.placed(session.dialect, own, unit.unit_id, rows[unit.unit_id])
                 session.run_change(done)
@@ -127,6 +128,11 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             fault_point("swap.before_commit")
         fault_point("swap.after_commit")
         return results
+
+
+def _read(unit: UnitPlan, row: UnitRow) -> UnitPlan:
+    """The unit with the window that its rows were read in."""
+    return msgspec.structs.replace(unit, window=row.window)
 
 
 def _rejected(session: AnySession, own: Ownership, unit: UnitPlan) -> list[str]:

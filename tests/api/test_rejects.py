@@ -97,6 +97,32 @@ def test_rejects_are_listed_and_replayed(reading_server: JupyterServer) -> None:
     target.close()
 
 
+def test_rejects_of_a_table_that_the_newest_run_did_not_have_are_replayed(
+    reading_server: JupyterServer,
+) -> None:
+    source, target = databases(reading_server.folder)
+    source.execute("CREATE TABLE u (id INTEGER NOT NULL PRIMARY KEY)")
+    writer = {"X-May-Write": "yes"}
+    spec = {"source": "source", "target": "target", "tables": ["t"], "max_rejects": 5}
+    with reading_server.client() as client:
+        client.post("tasks", json={"task_id": "changed", **spec}, headers=writer)
+        client.post("tasks/changed/start")
+        assert ended(client, "changed")["state"] == "completed"
+        for tables in (["u"], ["nowhere"]):
+            spec["tables"] = tables
+            changed = client.put("tasks/changed", json=spec, headers=writer)
+            assert changed.status_code == 200, changed.text
+            client.post("tasks/changed/start", json={"fresh": True})
+            ended(client, "changed")
+        assert client.get("tasks/changed/rejects").json()["total"] == 1
+        source.execute("UPDATE t SET v = 'well' WHERE id = 2")
+        answer = client.post("tasks/changed/rejects/replay").json()
+        assert answer == {"replayed": 1, "gone": 0, "remaining": 0}
+    assert len(target.execute("SELECT v FROM t").fetchall()) == 3
+    source.close()
+    target.close()
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "other=1"])
 def test_query_is_checked(client: httpx.Client, query: str) -> None:
     assert client.get(f"tasks/nightly/rejects?{query}").status_code == 400
