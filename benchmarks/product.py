@@ -33,9 +33,13 @@ PLACES = ("source", "transfer", "target")
 
 
 @contextmanager
-def _hooked(notes: Path | None, *, quiet: bool) -> Iterator[None]:
+def _hooked(notes: Path | None, monitor: Path | None, *, quiet: bool) -> Iterator[None]:
     """A worker's path and environment are its starter's."""
-    settings = {"SYNCMON_BENCH_NOTES": notes, "SYNCMON_BENCH_QUIET": "1" if quiet else None}
+    settings = {
+        "SYNCMON_BENCH_NOTES": notes,
+        "SYNCMON_BENCH_MONITOR": monitor,
+        "SYNCMON_BENCH_QUIET": "1" if quiet else None,
+    }
     sys.path.insert(0, str(HOOKS))
     os.environ.update({name: str(value) for name, value in settings.items() if value is not None})
     try:
@@ -69,10 +73,14 @@ def run(
     cold: bool = False,
     **options: Any,
 ) -> Cost:
-    """Run the task to its end; wall time from Start until the store says completed."""
+    """Run the task to its end; wall time from Start until the store says completed.
+
+    ``noted``: its note tells where the time of the chunks went; else the monitor's own CPU time is counted.
+    """
     with tempfile.TemporaryDirectory(prefix="syncmon-bench-") as made:
         folder = Path(made)
         notes = folder / "notes" if noted else None
+        monitor = None if noted else folder / "monitor"
         os.environ["SYNCMON_WORKER_LOGS"] = str(folder)
         names = ", ".join(f'"{name}"' for name in tables)
         lines = [f"{key} = {value!r}" for key, value in options.items()]
@@ -85,18 +93,22 @@ def run(
         catalog = Catalog(store, Configuration(folder / "syncmon.toml"))
         supervisor = Supervisor(store)
         control = TaskControl(store, catalog, supervisor)
-        with _hooked(notes, quiet=quiet), measured(servers) as cost:
+        with _hooked(notes, monitor, quiet=quiet), measured(servers) as cost:
             if not cold:
                 supervisor.stand_by()
                 time.sleep(READY_SECONDS)
             started = time.perf_counter()
             control.start("copy")
+            watching = time.thread_time()
             progress = _until_it_ends(store, catalog)
+            watching = time.thread_time() - watching
             cost.wall = time.perf_counter() - started
         store.close()
         if progress.state is not State.COMPLETED:
             errors = [unit.error for unit in progress.units if unit.error]
             raise RuntimeError(f"{progress.state}: {progress.error} {errors[:3]}")
+        if monitor is not None and monitor.exists():
+            cost.monitor_cpu = watching + sum(map(float, monitor.read_text().split()))
         if notes is not None and notes.exists():
             cost.note = _shares(notes)
             if progress.limited_by:

@@ -1,8 +1,12 @@
-"""Found by a measured worker: it notes where each chunk's time went, or its monitor is made quiet."""
+"""Found by a measured worker: it notes where each chunk's time went and what CPU time its monitor takes, or
+its monitor is made quiet."""
 
 import gc
 import os
 import sys
+import time
+from collections.abc import Callable
+from typing import Any
 
 if "syncmon_ext.sync.worker" in sys.orig_argv:  # its helpers look here, too
     gc.disable()  # as the worker does while it imports the same
@@ -27,3 +31,27 @@ if "syncmon_ext.sync.worker" in sys.orig_argv:  # its helpers look here, too
                 file.write(" ".join(map(str, seconds)) + "\n")
 
         gauge.Gauge.count = noted  # type: ignore[method-assign]
+
+    if monitor := os.environ.get("SYNCMON_BENCH_MONITOR"):
+
+        def timed(owner: type, name: str) -> None:
+            """Have a method write the CPU seconds that its thread spends in it."""
+            method: Callable[..., Any] = getattr(owner, name)
+
+            def call(*arguments: Any, **options: Any) -> Any:
+                began = time.thread_time()
+                try:
+                    return method(*arguments, **options)
+                finally:
+                    spent = time.thread_time() - began
+                    with open(monitor, "a", encoding="ascii") as file:  # noqa: PTH123  # the least work
+                        file.write(f"{spent}\n")
+
+            setattr(owner, name, call)
+
+        timed(
+            recorder.Recorder, "_beat"
+        )  # the whole of its thread: what it writes and what it hears
+        timed(recorder.Recorder, "write_now")
+        timed(gauge.Gauge, "count")
+        timed(gauge.Gauge, "refresh")
