@@ -180,6 +180,7 @@ def clean(target: Connection, run_ids: Sequence[str]) -> list[Leftover]:
                     stage = relation(item.schema, item.staging)
                     session.change(f"DROP TABLE IF EXISTS {stage}")
             for run in {(item.store_id, item.run_id) for item in gone}:
+                session.run_change(rejects.of_staged_removed(session.dialect, *run))
                 for table in (tables.checkpoints, tables.units):
                     session.run_change(
                         delete(table).where(table.c.store_id == run[0], table.c.run_id == run[1])

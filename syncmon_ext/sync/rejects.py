@@ -157,6 +157,20 @@ def of_run_removed(
     return statement if key is None else statement.where(_named(table, key))
 
 
+def of_staged_removed(dialect: str, store_id: str, run_id: str) -> Delete:
+    """Removes what a run rejected of the units that it has not put in place: the rest goes, too."""
+    table, units = ledger(dialect).rejects, ledger(dialect).units
+    staged = select(units.c.unit_id).where(
+        units.c.store_id == store_id,
+        units.c.run_id == run_id,
+        units.c.staging.is_not(None),
+        not_(units.c.swapped),
+    )
+    return delete(table).where(
+        table.c.store_id == store_id, table.c.run_id == run_id, table.c.unit_id.in_(staged)
+    )
+
+
 def keys_of_run(session: Session, own: Ownership, unit_id: str) -> list[KeyValue]:
     """The keys of the rows of a unit that this run has rejected."""
     table = ledger(session.dialect).rejects

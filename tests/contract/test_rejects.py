@@ -290,6 +290,17 @@ def test_stop_keeps_what_the_run_before_has_rejected(pair: Pair) -> None:
     assert sorted(target.query("SELECT id, v FROM items")) == [(1, "mended"), (2, "v")]
 
 
+def test_doctor_takes_away_the_rejects_of_rows_that_never_came_into_place(pair: Pair) -> None:
+    source, target = pair
+    make(source, [(1, "bad"), (2, "v")])
+    make(target, [], "CHECK (v <> 'bad')")
+    left = copy_of(source, target, mode="append", max_rejects=1)
+    jobs.claim(left.target, left.own, left.units)
+    left.copy_all(left.units[0], 10)
+    jobs.clean(target.connection, [left.own.run_id])
+    assert listed(target) == {} and target.staging() == []
+
+
 @pytest.mark.parametrize("size", [1, 10])
 def test_row_is_not_replayed_into_a_table_that_another_task_has_replaced(
     pair: Pair, size: int
