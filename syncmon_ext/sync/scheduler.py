@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final
 
@@ -24,8 +24,10 @@ from syncmon_ext.sync import batches, claiming, jobs, sampling
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.carrier import Carrier
 from syncmon_ext.sync.gauge import Gauge
+from syncmon_ext.sync.open_jobs import OpenJobs
 from syncmon_ext.sync.outcomes import Outcomes
 from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.placement import Placement
 from syncmon_ext.sync.pool import ChildPool
 from syncmon_ext.sync.recorder import Recorder
 from syncmon_ext.sync.results import UnitMark
@@ -67,8 +69,11 @@ class Scheduler:
         self._units: list[UnitCopy] = []
         self._by_id: dict[str, UnitCopy] = {}
         self._left: deque[UnitCopy] = deque()  # from the first one on that has not ended
-        self._handlers: dict[Future[Any], Callable[[Future[Any]], None]] = {}
         self._outcomes = Outcomes(recorder, gauge)
+        self._open_jobs = OpenJobs(pool, self._outcomes)
+        self._placement = Placement(
+            frozen.target, own, self._by_id, self._open_jobs, self._outcomes
+        )
         self._solitary = False  # the chunk in flight runs alone
         self.snapshot: str | None = None
         self.renew_snapshot: Callable[[], str | None] = lambda: None
@@ -154,14 +159,14 @@ class Scheduler:
             if not self._left:
                 return
             self.obey()
-            if self._outcomes.snapshot_lost and not self._handlers:
+            if self._outcomes.snapshot_lost and not self._open_jobs:
                 self._go_on_in_a_new_snapshot()
             if not self._outcomes.snapshot_lost:
                 self._dispatch()
             # Not before: a chunk whose neighbour has just ended would have the whole rate for itself, and
             # keep it beside the next one.
             self._gauge.share_rates()
-            self._collect(BEAT_SECONDS)
+            self._open_jobs.collect(BEAT_SECONDS)
             self._gauge.refresh(self._units, self.waits())
             if (error := self._outcomes.unresolved) is not None:
                 self._outcomes.unresolved = None
@@ -184,14 +189,14 @@ class Scheduler:
         It gets a second to commit, but for chunks of a run that is stopped: what they commit is thrown away.
         """
         deadline = time.monotonic() + GRACE_SECONDS
-        while self._handlers and time.monotonic() < deadline and not self._recorder.fenced:
+        while self._open_jobs and time.monotonic() < deadline and not self._recorder.fenced:
             if self._recorder.command is State.STOPPING and not self._swapping():
                 break
-            self._collect(BEAT_SECONDS)
+            self._open_jobs.collect(BEAT_SECONDS)
         self._pool.kill()
         if self._carrier.take_back() and not self._recorder.fenced:
             self._end_jobs()
-        self._handlers.clear()
+        self._open_jobs.forget()
         self._solitary = False
 
     def _end_jobs(self) -> None:
@@ -254,7 +259,7 @@ class Scheduler:
                 self._copy(copy, copy.ready.popleft())
             if copy.copied:
                 active -= 1  # it waits for others, or is put in place: a slot is free for the next
-                self._put_in_place(copy)
+                self._placement.advance(copy)
 
     def _batch_rows(self) -> int:
         """How many rows a table may have at most to be copied in a batch; 0 where there are no batches."""
@@ -280,7 +285,7 @@ class Scheduler:
             rows,
             self.snapshot,
         )
-        self._handlers[future] = partial(self._copied_together, batch)
+        self._open_jobs.add(future, partial(self._copied_together, batch))
 
     def _copied_together(self, batch: list[UnitCopy], future: Future[Any]) -> None:
         self._gauge.in_flight -= 1
@@ -308,22 +313,6 @@ class Scheduler:
                 return True
         return False
 
-    def _submit(
-        self, copy: UnitCopy, handler: Callable[[Any], None], function: Any, *arguments: Any
-    ) -> None:
-        copy.busy = True
-        future = self._pool.submit(attempted, copy.plan.unit_id, function, *arguments)
-        self._handlers[future] = partial(self._answered, copy, handler)
-
-    def _answered(
-        self, copy: UnitCopy, handler: Callable[[Any], None], future: Future[Any]
-    ) -> None:
-        copy.busy = False
-        answer = self._outcomes.answer(copy, future)
-        if answer is not None and not copy.ended:
-            handler(answer[0])
-            self._outcomes.save(copy)
-
     def _prepare(self, copy: UnitCopy) -> None:
         copy.change(
             state=UnitState.RUNNING,
@@ -333,7 +322,9 @@ class Scheduler:
         self._outcomes.save(copy)
         arguments = (self._frozen.source, self._frozen.target, self._own, copy.plan, self.snapshot)
         doubted = copy.plan.unit_id in self.doubted
-        self._submit(copy, partial(self._prepared, copy), jobs.prepare, *arguments, doubted)
+        self._open_jobs.begin_for(
+            copy, partial(self._prepared, copy), jobs.prepare, *arguments, doubted
+        )
 
     def _prepared(self, copy: UnitCopy, mark: UnitMark) -> None:
         self.doubted.discard(copy.plan.unit_id)
@@ -348,7 +339,7 @@ class Scheduler:
         # A bound that a person has set on the rows of a chunk is kept to the row.
         roughly = self.spec.chunk_rows is None and sampling.fits(copy.plan, rows)
         ahead = sampling.AHEAD if roughly else WALK_AHEAD * self._gauge.slots
-        self._submit(
+        self._open_jobs.begin_for(
             copy,
             partial(self._walked, copy, gap),
             jobs.walk,
@@ -380,84 +371,10 @@ class Scheduler:
             # The driver keeps what it took for the largest row: the child ends with such a chunk.
             last=copy.plan.large_values,
         )
-        self._handlers[future] = partial(self._copied, copy, chunk)
+        self._open_jobs.add(future, partial(self._copied, copy, chunk))
 
     def _copied(self, copy: UnitCopy, chunk: Chunk, future: Future[Any]) -> None:
         copy.in_flight.remove(chunk)
         self._solitary = False
         self._gauge.in_flight -= 1
         self._outcomes.copied(copy, chunk, future)
-
-    def _put_in_place(self, copy: UnitCopy) -> None:
-        """Swap the unit, with those tied to it, once all are copied and their parents in place."""
-        group = [copy, *(self._by_id[u] for u in copy.plan.tied_to if u in self._by_id)]
-        for member in group[1:]:
-            if member.runtime.state in (UnitState.FAILED, UnitState.SKIPPED):
-                name = member.plan.unit_id
-                self._outcomes.fail(
-                    copy,
-                    f"{copy.plan.unit_id}: it is put in place together with {name}, which failed",
-                    f"mend {name} and start again: both go on",
-                )
-                return
-        if any(not member.copied for member in group):
-            return
-        for member in group:
-            if not member.indexed:
-                self._index(member)
-        if any(not member.indexed for member in group):
-            return
-        inside = {member.plan.unit_id for member in group}
-        for member in group:
-            for parent_id in member.plan.depends_on:
-                parent = self._by_id.get(parent_id)
-                if parent_id not in inside and parent is not None and not parent.swapped:
-                    return
-        for member in group:
-            member.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
-            member.busy = True
-            self._outcomes.save(member)
-        future = self._pool.submit(
-            attempted,
-            copy.plan.unit_id,
-            jobs.swap,
-            self._frozen.target,
-            self._own,
-            [member.plan for member in group],
-        )
-        self._handlers[future] = partial(self._put, group)
-
-    def _index(self, copy: UnitCopy) -> None:
-        copy.change(state=UnitState.SWAPPING, speed=None, eta_seconds=None)
-        self._outcomes.save(copy)
-        self._submit(
-            copy,
-            partial(self._outcomes.indexed, copy),
-            jobs.index,
-            self._frozen.target,
-            self._own,
-            copy.plan,
-        )
-
-    def _put(self, group: list[UnitCopy], future: Future[Any]) -> None:
-        for member in group:
-            member.busy = False
-        answer = self._outcomes.answer(group[0], future)
-        if answer is not None:
-            self._outcomes.swapped(group, answer[0])
-            return
-        for member in group[1:]:
-            if group[0].ended:
-                self._outcomes.fail(
-                    member, str(group[0].runtime.error), group[0].runtime.hint or ""
-                )
-
-    # -- what came back ----------------------------------------------------------------------
-
-    def _collect(self, seconds: float) -> None:
-        if not self._handlers:
-            time.sleep(min(seconds, BEAT_SECONDS))
-            return
-        done, _ = wait(list(self._handlers), timeout=seconds, return_when=FIRST_COMPLETED)
-        for future in done:
-            self._handlers.pop(future)(future)
