@@ -1,4 +1,4 @@
-"""A worker's work on one run: from taking the lease to recording how it ended."""
+"""A worker's work on one run that it has taken up: from its plan to recording how it ended."""
 
 from __future__ import annotations
 
@@ -15,81 +15,34 @@ from syncmon_ext.model.errors import (
     FenceLost,
     MissingExtra,
     SecretUnresolved,
-    StoreUnavailable,
     SyncmonError,
     TargetBusy,
 )
 from syncmon_ext.model.log import Level, with_hint
 from syncmon_ext.model.plan import Plan, UnitPlan
-from syncmon_ext.model.state import ENDED, Action, State, UnitState
+from syncmon_ext.model.state import Action, State, UnitState
 from syncmon_ext.model.task import Consistency, Executor
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import runs, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.store.store import Store
-from syncmon_ext.sync import consistency, engine_url, forking, jobs
+from syncmon_ext.sync import consistency, engine_url, jobs, stopped
 from syncmon_ext.sync.carrier import Carrier, LocalCarrier
 from syncmon_ext.sync.dask_carrier import DaskCarrier
-from syncmon_ext.sync.databases import postgresql
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.gauge import Gauge
-from syncmon_ext.sync.lease import end_process, this_process
+from syncmon_ext.sync.look_back import LookBack
 from syncmon_ext.sync.older_runs import OlderRuns
 from syncmon_ext.sync.outages import Outages
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.pool import ChildPool, Notice
 from syncmon_ext.sync.recorder import Recorder
-from syncmon_ext.sync.results import Discarded, Standing
+from syncmon_ext.sync.results import Discarded
 from syncmon_ext.sync.scheduler import Interrupted, Scheduler
 from syncmon_ext.sync.snapshot import SnapshotHolder
-from syncmon_ext.sync.telling import tell_of_end
-from syncmon_ext.sync.unit_copy import UnitCopy
 
-STORE_TRIES: Final = 20
-STANDS_SECONDS: Final = 5.0  # for a target that went away before the end is recorded
 FORGET_SECONDS: Final = 60.0  # for a target that went away right after the last commit
-
-
-def execute(store_url: str, run_id: str, token: int, must_end: Callable[[], bool]) -> int:
-    """Execute the run whose lease has ``token``; the exit code says whether it was ours to do."""
-    store = _open(store_url)
-    with store.read() as connection:
-        lease = runs.lease(connection, run_id)
-        frozen = runs.frozen_run(connection, run_id)
-        before = runs.run_state(connection, run_id)
-    if lease.token != token:
-        return 0  # somebody else was faster
-    if "postgresql" in (engine_url.dialect(frozen.source), engine_url.dialect(frozen.target)):
-        postgresql.load()
-    forking.start_server()
-    end_process(lease.owner)  # dead to the world, but perhaps only frozen
-    with store.write() as connection:
-        if not runs.acquire(connection, run_id, token, this_process()):
-            return 0
-    fault_point("store.acquired")
-    execution = Execution(store, frozen, token + 1, must_end)
-    execution.run()
-    if before not in ENDED and not execution.fenced:
-        tell_of_end(store, run_id)  # the end is recorded: nobody waits for this
-    store.close()
-    return 0
-
-
-def get_ready() -> None:
-    """Import what a run may need, before it is known which one it is."""
-    postgresql.load()
-
-
-def _open(store_url: str) -> Store:
-    for attempt in range(STORE_TRIES):
-        try:
-            return Store(store_url)
-        except StoreUnavailable:
-            if attempt == STORE_TRIES - 1:
-                raise
-            time.sleep(0.5)
-    raise AssertionError("unreachable")
 
 
 class Execution:
@@ -131,6 +84,7 @@ class Execution:
             frozen, self._own, self._recorder, self._pool, self._carrier, self._gauge, must_end
         )
         self._snapshot = SnapshotHolder(frozen.source)
+        self._look_back = LookBack(frozen, self._own, self._scheduler)
         self._older_runs = OlderRuns(store, self._recorder, frozen, self._scheduler.call)
 
     def _new_carrier(self) -> Carrier:
@@ -195,7 +149,7 @@ class Execution:
         self._older_runs.clear()
         if self._frozen.spec.consistency is not Consistency.CHUNK:
             self._snapshot.begin()  # while the target is taken
-        self._look_back(plan)
+        self._doubt(plan)
         self._claim(plan)
         if isinstance(self._carrier, DaskCarrier):
             ends = self._frozen.source, self._frozen.target
@@ -244,32 +198,14 @@ class Execution:
             )
         return frozen.plan
 
-    def _look_back(self, plan: Plan) -> None:
-        """Find units of which the target has less than the store has seen committed there."""
-        begun = {
-            unit_id: unit.chunks_committed
-            for unit_id, unit in self._runtimes.items()
-            if unit.chunks_committed or unit.state is UnitState.COMPLETED
-        }
-        if self._frozen.plan is None or not begun:
+    def _doubt(self, plan: Plan) -> None:
+        """Mark the units of which the target has less than the store has seen committed there."""
+        if self._frozen.plan is None:
             return
-        standing: Standing = self._scheduler.call(
-            "look back", jobs.stands, self._frozen.target, self._own, plan.units
-        )
-        if standing.ended.intersection(begun):
-            raise ConfigChanged(
-                f"run {self._frozen.run_id} has ended in the target, or was cleared there: this store is an "
-                "older one, or somebody cleaned the target",
-                hint="begin anew: run --fresh, Start fresh… on the page, fresh = true elsewhere",
-            )
-        for unit_id, chunks in begun.items():
+        for unit_id in self._look_back.fallen_short(plan.units, self._runtimes):
+            self._scheduler.doubted.add(unit_id)
             runtime = self._runtimes[unit_id]
-            completed = runtime.state is UnitState.COMPLETED
-            if unit_id in standing.placed:
-                continue
-            if completed or standing.chunks.get(unit_id, 0) < chunks:
-                self._scheduler.doubted.add(unit_id)
-            if completed:
+            if runtime.state is UnitState.COMPLETED:
                 pending = msgspec.structs.replace(runtime, state=UnitState.PENDING)
                 self._runtimes[unit_id] = pending
 
@@ -291,7 +227,10 @@ class Execution:
 
     def _complete(self) -> bool:
         copies = self._scheduler.units
-        self._find_lost(copies)
+        # The target may have been set back while the run went on, as a failover does whose replica had
+        # lagged. One that does not answer is believed.
+        if (placed := self._look_back.placed([copy.plan for copy in copies])) is not None:
+            self._scheduler.keep_completed(placed)
         failed = [copy for copy in copies if copy.runtime.state is not UnitState.COMPLETED]
         if failed:
             self._scheduler.drain()  # chunks beside those that failed are counted, or not committed
@@ -319,15 +258,6 @@ class Execution:
         if state is State.COMPLETED:
             self._forget([copy.plan for copy in copies])
         return state is not None or self._recorder.fenced
-
-    def _find_lost(self, copies: list[UnitCopy]) -> None:
-        """Fail units that are not in place any more: the target was set back while the run went on, as a
-        failover does whose replica had lagged. A target that does not answer is believed."""
-        plans = [copy.plan for copy in copies]
-        job = self._scheduler.submit("end", jobs.stands, self._frozen.target, self._own, plans)
-        wait([job], timeout=STANDS_SECONDS)
-        if job.done() and job.exception() is None:
-            self._scheduler.keep_completed(job.result().placed)
 
     def _forget(self, plans: list[UnitPlan]) -> None:
         """The end is recorded: clear the target. Where it fails, the supervisor sends another."""
@@ -386,24 +316,15 @@ class Execution:
                 discarded = self._discard(frozen.plan.units)
             except Interrupted:
                 return  # SIGTERM or a newer owner; the stop is finished by the next one
-        final = self._final_units({d.unit_id: d for d in discarded if d.kept})
-        kept = [unit.unit_id for unit in final if unit.state is UnitState.COMPLETED]
-        rows = {d.unit_id: d.rows_kept for d in discarded if d.kept and d.unit_id not in kept}
-        message = "stopped: no table was changed"
-        if kept:
-            stay = "stays" if len(kept) == 1 else "stay"
-            message = f"stopped: {', '.join(kept)} had been put in place and {stay}"
-        for unit_id, count in rows.items():
-            message += f"; {count:,} rows stay in {unit_id}, which was copied without staging"
-        made = [d.unit_id for d in discarded if d.table_made]
-        if made:
-            message += (
-                f"; the table of {', '.join(made)} was made by this run and stays with its rows"
-            )
+        with self._store.read() as connection:
+            stored = units.units_of_run(connection, self._frozen.run_id)
+        known = {copy.plan.unit_id: copy.runtime for copy in self._scheduler.units}
+        ended = stopped.ended_units(stored, known)
+        message = stopped.said(ended, discarded)
         self._recorder.finish(
             Action.DRAINED,
             entry=NewEntry(level=Level.INFO, message=message),
-            clear=final,
+            clear=ended,
         )
         if not self._recorder.fenced:
             self._unhold()
@@ -418,20 +339,6 @@ class Execution:
             self._gauge.refresh(self._scheduler.units, self._scheduler.waits())
         result: list[Discarded] = future.result()
         return result
-
-    def _final_units(self, kept: dict[str, Discarded]) -> list[UnitRuntime]:
-        with self._store.read() as connection:
-            stored = units.units_of_run(connection, self._frozen.run_id)
-        known = {copy.plan.unit_id: copy.runtime for copy in self._scheduler.units}
-        final = []
-        for unit in stored:
-            runtime = known.get(unit.unit_id, unit)
-            if runtime.state not in (UnitState.COMPLETED, UnitState.FAILED):
-                runtime = msgspec.structs.replace(
-                    runtime, state=UnitState.STOPPED, speed=None, eta_seconds=None
-                )
-            final.append(runtime)
-        return final
 
     def _noticed(self, notice: Notice) -> None:
         if not notice.message:

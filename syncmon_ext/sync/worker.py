@@ -26,7 +26,7 @@ def main() -> int:
     os.setsid()
     gc.disable()  # nothing of what is imported is ever garbage: a tenth of the start is saved
     from syncmon_ext.sync import standby
-    from syncmon_ext.sync.execution import execute, get_ready
+    from syncmon_ext.sync.taking_up import execute, get_ready
 
     if sys.argv[1:]:
         assigned = standby.Assignment(sys.argv[1], int(sys.argv[2]))

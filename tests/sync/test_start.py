@@ -8,7 +8,7 @@ import sys
 
 def test_worker_imports_nothing_that_its_task_may_not_need() -> None:
     program = (
-        "import sys; from syncmon_ext.sync import execution; "
+        "import sys; from syncmon_ext.sync import taking_up; "
         "late = {'psycopg', 'sqlalchemy.dialects.postgresql', 'stamina', 'tornado', 'httpx', 'alembic'}; "
         "print(sorted(late & sys.modules.keys())); "
         "from syncmon_ext.sync.databases import postgresql; postgresql.load(); "
