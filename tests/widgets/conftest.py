@@ -15,6 +15,7 @@ from tests.databases import sqlite_url
 from tests.server import JupyterServer
 
 PATIENCE_SECONDS = 20.0
+Settle = Callable[[], None]
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -24,6 +25,12 @@ def until(condition: Callable[[], Any]) -> Any:
         assert time.monotonic() < deadline, f"{condition} was never true"
         time.sleep(0.01)
     return found
+
+
+def messages(session: Session, task_id: str) -> list[tuple[str, str]]:
+    """Levels and messages of the task's log."""
+    logs = session.task(task_id).logs()
+    return list(zip(logs["level"], logs["message"], strict=True))
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def session(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def settled(session: Session) -> Callable[[], None]:
+def settled(session: Session) -> Settle:
     """Wait until all that the loops have to say is in the store."""
 
     def settle() -> None:

@@ -14,9 +14,7 @@ import pytest
 from syncmon_ext.model.state import State
 from syncmon_widgets import TaskStopped, track
 from syncmon_widgets.session import Session
-from tests.widgets.conftest import until
-
-Settle = Callable[[], None]
+from tests.widgets.conftest import Settle, until
 
 
 def endless() -> Iterator[int]:
