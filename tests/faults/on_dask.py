@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from distributed import Client
+
 from syncmon_ext.model.unit import UnitRuntime
 from tests.cluster import Cluster
 from tests.faults.harness import Rig, rig
@@ -33,3 +35,12 @@ def under_way(it: Rig) -> None:
 
 def flights(it: Rig) -> UnitRuntime:
     return next(unit for unit in it.progress().units if unit.unit_id == "flights")
+
+
+def boards(cluster: Cluster) -> list[str]:
+    """What runs have left on the scheduler for their jobs."""
+    with Client(cluster.address, set_as_default=False) as client:
+        found: list[str] = client.run_on_scheduler(
+            lambda dask_scheduler: list(dask_scheduler.extensions["variables"].variables)
+        )
+    return found

@@ -1,4 +1,4 @@
-"""Chunks on the workers of a Dask cluster: exact, and steered as beside the worker."""
+"""Chunks on the workers of a Dask cluster: exact, whichever of its processes dies."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import itertools
 import os
 import random
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
-from distributed import Client, LocalCluster, Variable
+from distributed import LocalCluster
 
-from syncmon_ext.model.errors import MissingExtra
-from syncmon_ext.model.state import State, UnitState
+from syncmon_ext.model.state import State
 from syncmon_ext.services import probe
-from syncmon_ext.store import tasks
 from tests.certificate import written
-from tests.cluster import WITHOUT_SYNCMON, Cluster, free_port
-from tests.faults.harness import Rig, Side, is_gone, rig
-from tests.faults.on_dask import ROUTE, SLOW, dask_rig, flights, jobs_at_work, under_way
-from tests.faults.own_server import OwnServer
+from tests.cluster import Cluster
+from tests.faults.harness import rig
+from tests.faults.on_dask import ROUTE, SLOW, boards, dask_rig, jobs_at_work, under_way
 from tests.faults.test_kill import WAYS
 
 LONG = os.environ.get("SYNCMON_FAULTS") == "long"
@@ -41,12 +36,6 @@ POINTS = (
 )
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as made:
-        yield made
-
-
 @pytest.mark.parametrize("way", WAYS if LONG else ("replace", "append-direct", "merge"))
 def test_rows_are_the_source_s_and_each_chunk_is_copied_once(
     way: str, cluster: Cluster, tmp_path: Path
@@ -58,15 +47,6 @@ def test_rows_are_the_source_s_and_each_chunk_is_copied_once(
         it.finish()
         it.assert_each_chunk_copied_once()
         it.until(lambda: boards(cluster) == [], 5)
-
-
-def boards(cluster: Cluster) -> list[str]:
-    """What runs have left on the scheduler for their jobs."""
-    with Client(cluster.address, set_as_default=False) as client:
-        found: list[str] = client.run_on_scheduler(
-            lambda dask_scheduler: list(dask_scheduler.extensions["variables"].variables)
-        )
-    return found
 
 
 def test_local_cluster_of_a_notebook_copies_and_compares_content(tmp_path: Path) -> None:
@@ -199,62 +179,6 @@ def test_killed_at_random_moments(
         it.assert_each_chunk_copied_once()
 
 
-def worker(it: Rig) -> psutil.Process:
-    owner = it.owner()
-    assert owner is not None
-    return psutil.Process(owner.pid)
-
-
-def test_pause_ends_the_chunks_on_dask_and_resume_goes_on(cluster: Cluster, tmp_path: Path) -> None:
-    # Chunks that do not end by themselves before the pause is effective.
-    with dask_rig(tmp_path, cluster, throttle={"rows": 200}, chunk_rows=None, flights=6_000) as it:
-        it.audit()
-        it.control.start("nightly")
-        it.until(lambda: bool(jobs_at_work(it)))
-        process = worker(it)
-        began = time.monotonic()
-        assert it.control.pause("nightly").state is State.PAUSING
-        it.until(lambda: it.progress().state is State.PAUSED, 5)
-        assert time.monotonic() - began < 5.0
-        assert jobs_at_work(it) == []
-        it.until(lambda: is_gone(process), 5)
-        before = it.target.checkpoints()
-        it.control.start("nightly")
-        it.finish()
-        it.assert_each_chunk_copied_once()
-        assert before
-
-
-def test_paused_run_is_not_gone_on_with_by_a_database_that_thaws(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    server = OwnServer()
-    try:
-        ends = Side("postgresql", server.database()), Side("postgresql", server.database())
-        it = Rig(tmp_path, *ends, executor="dask", scheduler=cluster.address, throttle=SLOW)
-        try:
-            it.fill(3_000)
-            it.audit()
-            under_way(it)
-            frozen = server.processes()
-            for process in frozen:
-                process.suspend()
-            began = time.monotonic()
-            it.control.pause("nightly")
-            it.until(lambda: it.progress().state is State.PAUSED, 5)
-            assert time.monotonic() - began < 5.0
-            for process in reversed(frozen):
-                process.resume()
-            it.until(lambda: jobs_at_work(it) == [], 5)
-            it.control.start("nightly")
-            it.finish()
-            it.assert_each_chunk_copied_once()
-        finally:
-            it.close()
-    finally:
-        server.handle.cleanup()
-
-
 def test_lost_snapshot_is_told_and_another_is_read(cluster: Cluster, tmp_path: Path) -> None:
     with dask_rig(tmp_path, cluster, throttle=SLOW) as it:
         it.audit()
@@ -268,182 +192,6 @@ def test_lost_snapshot_is_told_and_another_is_read(cluster: Cluster, tmp_path: P
         assert any("the snapshot of the source was lost" in message for message in it.messages())
 
 
-@pytest.mark.parametrize("mode", ["replace", "append"])
-def test_stop_leaves_the_target_as_it_was(mode: str, cluster: Cluster, tmp_path: Path) -> None:
-    with dask_rig(tmp_path, cluster, throttle=SLOW, mode=mode) as it:
-        it.make_old_target()
-        old = it.target.content("flights")
-        under_way(it)
-        began = time.monotonic()
-        assert it.control.stop("nightly").state is State.STOPPING
-        it.until(lambda: it.progress().state is State.STOPPED, 5)
-        assert time.monotonic() - began < 5.0
-        it.until(lambda: jobs_at_work(it) == [], 2)
-        assert it.target.content("flights") == old
-        assert it.target.leftovers() == []
-        assert it.target.checkpoints() == {}
-
-
-def test_stop_of_a_direct_copy_says_how_many_rows_stay(cluster: Cluster, tmp_path: Path) -> None:
-    with dask_rig(tmp_path, cluster, throttle=SLOW, mode="append", direct=True) as it:
-        it.make_old_target(rows=False)
-        under_way(it)
-        it.control.stop("nightly")
-        it.until(lambda: it.progress().state is State.STOPPED, 5)
-        it.until(lambda: jobs_at_work(it) == [], 2)
-        rows = it.target.execute("SELECT count(*) FROM flights")[0][0]
-        assert f"{rows:,} rows stay in flights" in it.messages()[-1]
-
-
-def test_throttle_is_felt_by_running_chunks(cluster: Cluster, tmp_path: Path) -> None:
-    with dask_rig(tmp_path, cluster, throttle={"rows": 20}, chunk_rows=None) as it:
-        it.control.start("nightly")
-        it.until(lambda: bool(jobs_at_work(it)))
-        began = time.monotonic()
-        it.finish()  # without a bound: at 20 rows/s it would take more than a minute
-        assert time.monotonic() - began < 20
-
-
-def test_scheduler_that_went_away_is_named_and_waited_for(tmp_path: Path) -> None:
-    (tmp_path / "second").mkdir()
-    with Cluster(tmp_path) as first, dask_rig(tmp_path, first, throttle=SLOW) as it:
-        it.audit()
-        under_way(it)
-        first.kill()
-        it.until(lambda: (it.progress().waiting_for or "").startswith("Dask's scheduler"), 20)
-        assert first.address in (it.progress().waiting_for or "")
-        with Cluster(tmp_path / "second", port=first.port):
-            it.finish()
-        it.assert_each_chunk_copied_once()
-        lost = f"try 1 failed: Dask's scheduler {first.address} does not answer"
-        assert any(lost in message for message in it.messages())
-
-
-def test_board_is_put_up_again_on_a_scheduler_that_has_none(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    """Dask's client goes over to a scheduler that was started anew without a word."""
-    with dask_rig(tmp_path, cluster, throttle=SLOW) as it:
-        it.audit()
-        under_way(it)
-        with Client(cluster.address, set_as_default=False) as client:
-            for name in boards(cluster):
-                Variable(name, client=client).delete()
-        it.until(lambda: any("was taken back" in message for message in it.messages()), 20)
-        assert it.until_ended(40).state is State.COMPLETED, it.messages()
-        it.assert_equal()
-        it.assert_each_chunk_copied_once()
-
-
-def test_scheduler_that_stays_away_fails_the_tables_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SYNCMON_RETRY_SECONDS", "2")
-    nowhere = f"tcp://127.0.0.1:{free_port()}"
-    with rig(tmp_path, ROUTE, executor="dask", scheduler=nowhere) as it:
-        it.control.start("nightly")
-        progress = it.until_ended()
-        assert progress.state is State.FAILED
-        unit = flights(it)
-        assert f"Dask's scheduler {nowhere} does not answer" in (unit.error or "")
-
-
-def test_scheduler_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
-    """Each table's attempt leaves half a client of Dask's, none of which may hold the run when collected."""
-    tables = ["flights", *(f"t{number}" for number in range(20))]
-    with rig(
-        tmp_path, ROUTE, executor="dask", scheduler="tls://127.0.0.1:8786", tables=tables
-    ) as it:
-        for table in tables[1:]:
-            it.source.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
-        it.control.start("nightly")
-        progress = it.until_ended(20)
-        assert progress.state is State.FAILED
-        assert progress.failed_tables == len(tables)
-        unit = flights(it)
-        assert "scheduler tls://127.0.0.1:8786 cannot be used" in (unit.error or "")
-        assert "tls:// needs certificates" in (unit.hint or "")
-
-
-def test_pause_and_stop_work_with_a_scheduler_that_hangs(cluster: Cluster, tmp_path: Path) -> None:
-    with dask_rig(tmp_path, cluster, throttle=SLOW) as it:
-        under_way(it)
-        process = worker(it)
-        os.kill(cluster.scheduler.pid, signal.SIGSTOP)
-        try:
-            it.control.pause("nightly")
-            it.until(lambda: it.progress().state is State.PAUSED, 5)
-            it.until(lambda: is_gone(process), 10)
-            assert jobs_at_work(it) == []
-            it.control.stop("nightly")
-            it.until(lambda: it.progress().state is State.STOPPED, 10)
-            assert it.target.leftovers() == []
-        finally:
-            os.kill(cluster.scheduler.pid, signal.SIGCONT)
-
-
-def test_run_goes_on_elsewhere_when_the_task_says_so(cluster: Cluster, tmp_path: Path) -> None:
-    with dask_rig(tmp_path, cluster, throttle=SLOW) as it:
-        it.audit()
-        under_way(it)
-        it.control.pause("nightly")
-        it.until(lambda: it.progress().state is State.PAUSED, 5)
-        toml = it.folder / "syncmon.toml"
-        lines = toml.read_text().splitlines()
-        kept = [line for line in lines if not line.startswith(("executor", "scheduler"))]
-        toml.write_text("\n".join(kept))
-        cluster.kill()
-        it.control.start("nightly")
-        it.finish()
-        it.assert_each_chunk_copied_once()
-
-
-def test_job_that_dask_gives_up_fails_its_table_and_start_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
-    with Cluster(tmp_path) as cluster, dask_rig(tmp_path, cluster, throttle=SLOW) as it:
-        it.audit()
-        under_way(it)
-        cluster.kill_workers()
-        it.until(lambda: flights(it).state is UnitState.FAILED)
-        said = "flights: the workers of Dask that copied it ended in the middle of it"
-        assert said in (flights(it).error or "")
-        cluster.add_worker()  # for the other tables
-        assert it.until_ended().state is State.FAILED
-        it.control.start("nightly")
-        it.finish()
-        it.assert_each_chunk_copied_once()
-
-
-@pytest.mark.parametrize(
-    ("preload", "message", "hint"),
-    [
-        (
-            WITHOUT_SYNCMON,
-            "could not load syncmon (ModuleNotFoundError",
-            "install the same syncmon",
-        ),
-        (
-            "import syncmon_ext._version as v; v.__version__ = '0.0.1'",
-            "has syncmon 0.0.1, and the run's worker",
-            "install the same syncmon",
-        ),
-    ],
-)
-def test_worker_of_dask_without_this_syncmon_is_named(
-    preload: str, message: str, hint: str, tmp_path: Path
-) -> None:
-    with Cluster(tmp_path, workers=0) as cluster, dask_rig(tmp_path, cluster) as it:
-        cluster.add_worker(DASK_DISTRIBUTED__WORKER__PRELOAD=repr([preload]))
-        it.control.start("nightly")
-        progress = it.until_ended()
-        assert progress.state is State.FAILED
-        unit = flights(it)
-        assert message in (unit.error or "")
-        assert hint in (unit.hint or "")
-
-
 def test_bad_rows_are_set_aside(cluster: Cluster, tmp_path: Path) -> None:
     with dask_rig(tmp_path, cluster, mode="append", direct=True, max_rejects=40) as it:
         it.make_old_target(rows=False)
@@ -455,21 +203,6 @@ def test_bad_rows_are_set_aside(cluster: Cluster, tmp_path: Path) -> None:
         there = it.target.content("flights")
         assert len(there) == len(it.source.content("flights")) - bad
         assert it.target.execute("SELECT count(*) FROM _syncmon.rejects") == [(bad,)]
-
-
-# -- what is refused before a row moves ----------------------------------------------------------
-
-
-def test_missing_package_is_named_before_the_run_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with rig(tmp_path, ROUTE, executor="dask", scheduler="tcp://127.0.0.1:8786") as it:
-        monkeypatch.setitem(sys.modules, "distributed", None)
-        with pytest.raises(MissingExtra, match="needs the package distributed") as caught:
-            it.control.start("nightly")
-        assert 'pip install "syncmon[dask]"' in caught.value.hint
-        with it.store.read() as connection:
-            assert tasks.position(connection, "nightly") is None, "nothing was begun"
 
 
 def test_plan_tells_where_chunks_are_copied(cluster: Cluster, tmp_path: Path) -> None:
