@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from syncmon_ext.model.progress import Progress
@@ -122,6 +123,19 @@ class Place:
             return TaskProgress(store, catalog).progress(task)
         finally:
             store.close()
+
+    def worker(self, task: str) -> psutil.Process:
+        """The process that works on a task."""
+        run_id = self.progress(task).run_id
+        assert run_id is not None
+        store = Store(self.store_url)
+        with store.read() as connection:
+            owner = runs.lease(connection, run_id).owner
+        store.close()
+        assert owner is not None
+        found = lease.process_of(owner)
+        assert found is not None
+        return found
 
     def hurry(self, task: str) -> None:
         """Take the throttle off, of the task and of its run."""

@@ -7,9 +7,6 @@ import shutil
 import signal
 
 from syncmon_ext.model.state import State
-from syncmon_ext.store import runs, tasks
-from syncmon_ext.store.store import Store
-from syncmon_ext.sync import lease
 from tests.cli.conftest import ROOT, Place, until
 
 
@@ -18,20 +15,6 @@ def enable(place: Place) -> None:
     target = place.folder / "jupyter/jupyter_server_config.d"
     target.mkdir(parents=True)
     shutil.copy(ROOT / "jupyter-config/jupyter_server_config.d/syncmon_ext.json", target)
-
-
-def worker_of(place: Place, task: str) -> lease.psutil.Process:
-    store = Store(place.store_url)
-    with store.read() as connection:
-        position = tasks.position(connection, task)
-        assert position is not None
-        assert position.run_id is not None
-        owner = runs.lease(connection, position.run_id).owner
-    store.close()
-    assert owner is not None
-    found = lease.process_of(owner)
-    assert found is not None
-    return found
 
 
 def test_all_is_well(place: Place) -> None:
@@ -181,7 +164,7 @@ def test_living_and_dead_workers_are_told_apart(place: Place) -> None:
     enable(place)
     place.cli("start", "slow")
     place.wait_for("slow", State.RUNNING, rows=200)
-    worker = worker_of(place, "slow")
+    worker = place.worker("slow")
     text = place.cli("doctor").stdout
     assert f"slow (running) is with process {worker.pid}" in text
     os.kill(worker.pid, signal.SIGKILL)

@@ -11,9 +11,6 @@ import termios
 from collections.abc import Callable
 
 from syncmon_ext.model.state import State
-from syncmon_ext.store import runs, tasks
-from syncmon_ext.store.store import Store
-from syncmon_ext.sync import lease
 from tests.cli.conftest import ROWS, SECONDS, Place, until
 from tests.receiver import Receiver
 
@@ -22,20 +19,6 @@ Same = Callable[[str, str], bool]
 
 def chunks_committed(place: Place, task: str) -> int:
     return sum(unit.chunks_committed for unit in place.progress(task).units)
-
-
-def kill_worker(place: Place, task: str) -> None:
-    store = Store(place.store_url)
-    with store.read() as connection:
-        position = tasks.position(connection, task)
-        assert position is not None
-        assert position.run_id is not None
-        owner = runs.lease(connection, position.run_id).owner
-    store.close()
-    assert owner is not None
-    worker = lease.process_of(owner)
-    assert worker is not None
-    worker.kill()
 
 
 def test_run_copies_and_tells_it_line_by_line(place: Place, same: Same) -> None:
@@ -101,7 +84,7 @@ def test_lost_worker_is_replaced_while_run_watches(place: Place, same: Same) -> 
     process = place.begin("run", "slow")
     place.wait_for("slow", State.RUNNING, rows=200)
     before = chunks_committed(place, "slow")
-    kill_worker(place, "slow")
+    place.worker("slow").kill()
     place.hurry("slow")
     output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, output
@@ -114,7 +97,7 @@ def test_run_goes_on_from_the_checkpoints_of_a_killed_worker(place: Place, same:
     place.cli("start", "slow")
     place.wait_for("slow", State.RUNNING, rows=400)
     run_id = place.progress("slow").run_id
-    kill_worker(place, "slow")
+    place.worker("slow").kill()
     place.hurry("slow")
     done = place.cli("run", "slow")
     assert place.progress("slow").run_id == run_id

@@ -8,6 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster
+from tests.faults.own_server import OwnServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnServer]:
+    """A PostgreSQL that the tests of a module may freeze, stop and start again."""
+    own = OwnServer()
+    yield own
+    own.handle.cleanup()
 
 
 @pytest.fixture

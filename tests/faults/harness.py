@@ -17,7 +17,7 @@ import psycopg
 
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.progress import Progress
-from syncmon_ext.model.run import Owner
+from syncmon_ext.model.run import Lease, Owner
 from syncmon_ext.model.state import ENDED, State
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.services.catalog import Catalog
@@ -249,12 +249,16 @@ class Rig:
         assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
         return [entry.message for entry in entries]
 
-    def owner(self) -> Owner | None:
-        """The worker's process."""
+    def lease(self) -> Lease:
+        """Who holds the newest run."""
         run_id = self.progress().run_id
         assert run_id is not None
         with self.store.read() as connection:
-            return runs.lease(connection, run_id).owner
+            return runs.lease(connection, run_id)
+
+    def owner(self) -> Owner | None:
+        """The worker's process."""
+        return self.lease().owner
 
     def signal_worker(self, number: signal.Signals) -> bool:
         """Send a signal to the worker's process group; False where there is none."""

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from syncmon_ext.model.run import Lease
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
-from syncmon_ext.store import runs
-from tests.faults.harness import Rig, rig
+from tests.faults.harness import rig
 
 LIBRARY = os.environ.get("LIBFAKETIME") or next(
     (str(path) for path in Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1")), ""
@@ -71,7 +69,7 @@ def test_clock_that_jumps_causes_no_takeover(
                 patched.setenv(name, value)
             it.control.start("nightly")
         it.until(lambda: it.progress().rows_committed > 100)
-        first = lease(it)
+        first = it.lease()
         assert first.owner is not None
         assert "libfaketime" in Path(f"/proc/{first.owner.pid}/maps").read_text()
         seen = tmp_path / "seen"
@@ -86,7 +84,7 @@ def test_clock_that_jumps_causes_no_takeover(
                 jump(seconds)
                 time.sleep(STAY_SECONDS)
                 assert observer.poll() is None
-                now = lease(it)
+                now = it.lease()
                 assert (now.token, now.owner) == (first.token, first.owner), f"after {seconds}"
             time.sleep(LEASE_SECONDS)
         finally:
@@ -96,12 +94,5 @@ def test_clock_that_jumps_causes_no_takeover(
         assert hours == {-1, 0, 1}, "the observer's clock did jump"
         it.control.set_throttle("nightly", Throttle())
         assert it.until_ended().state is State.COMPLETED
-        assert lease(it).token == first.token
+        assert it.lease().token == first.token
         it.assert_equal()
-
-
-def lease(it: Rig) -> Lease:
-    run_id = it.progress().run_id
-    assert run_id is not None
-    with it.store.read() as connection:
-        return runs.lease(connection, run_id)

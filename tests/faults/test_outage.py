@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,6 @@ from tests.faults.own_server import OwnServer, rig_on
 
 SLOW = {"rows": 800}
 FROZEN_SECONDS = 60.0 if os.environ.get("SYNCMON_FAULTS") == "long" else 0.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[OwnServer]:
-    own = OwnServer()
-    yield own
-    own.handle.cleanup()
 
 
 def test_target_that_crashes_and_comes_back_costs_no_row(server: OwnServer, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from syncmon_ext.model.state import ENDED, State, UnitState
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
-from syncmon_ext.store import runs, units
+from syncmon_ext.store import units
 from syncmon_ext.sync import launcher
 from syncmon_ext.sync.lease import process_of
 from tests.faults.harness import ROUTES, ROWS, Rig, made_rows, rig
@@ -197,15 +197,12 @@ def test_start_twice_is_refused_and_the_same_key_starts_once(tmp_path: Path) -> 
 def test_two_workers_for_one_run_are_one(tmp_path: Path) -> None:
     with rig(tmp_path, "sqlite-sqlite", throttle=SLOW) as it:
         under_way(it)
-        run_id = it.progress().run_id
+        run_id, lease = it.progress().run_id, it.lease()
         assert run_id is not None
-        owner = it.owner()
-        with it.store.read() as connection:
-            token = runs.lease(connection, run_id).token
-        launcher.launch(it.store.url, run_id, token - 1)  # as a second server that was slower
+        launcher.launch(it.store.url, run_id, lease.token - 1)  # as a second server that was slower
         rows = it.progress().rows_committed
         it.until(lambda: it.progress().rows_committed > rows)
-        assert it.owner() == owner
+        assert it.owner() == lease.owner
 
 
 def test_worker_outlives_every_observer_and_is_adopted_not_doubled(tmp_path: Path) -> None:

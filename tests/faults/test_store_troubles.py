@@ -16,7 +16,6 @@ import pytest
 
 from syncmon_ext.model.errors import StoreUnavailable
 from syncmon_ext.services.supervisor import Supervisor
-from syncmon_ext.store import runs
 from tests.api.conftest import make_server
 from tests.databases import sqlite_url
 from tests.disks import fill_up, mounted
@@ -41,13 +40,6 @@ def full(it: Rig) -> Iterator[None]:
     filler = fill_up(Path(it.store.url.database or "").parent)
     yield
     filler.unlink()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[OwnServer]:
-    own = OwnServer()
-    yield own
-    own.handle.cleanup()
 
 
 def command(it: Rig, *words: str) -> subprocess.CompletedProcess[str]:
@@ -94,10 +86,7 @@ def goes_on_through(
     it.finish()
     assert any("completed: " in message for message in it.messages())
     assert not any("taken over" in message for message in it.messages())
-    run_id = it.progress().run_id
-    assert run_id is not None
-    with it.store.read() as connection:
-        assert runs.lease(connection, run_id).token == 1, "one worker from the beginning to the end"
+    assert it.lease().token == 1, "one worker from the beginning to the end"
 
 
 @pytest.mark.parametrize(

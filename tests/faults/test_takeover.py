@@ -20,11 +20,10 @@ import pytest
 from sqlalchemy import update
 
 from syncmon_ext.model.errors import StoreUnavailable
-from syncmon_ext.model.run import Lease
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
 from syncmon_ext.services.supervisor import Supervisor
-from syncmon_ext.store import runs, schema
+from syncmon_ext.store import schema
 from syncmon_ext.store.store import Store
 from tests.databases import postgres_database
 from tests.faults.harness import Rig, Side, is_gone, rig
@@ -77,13 +76,6 @@ def observers(store_url: str) -> Iterator[None]:
         assert [process.exitcode for process in processes] == [0] * OBSERVERS
 
 
-def lease(it: Rig) -> Lease:
-    run_id = it.progress().run_id
-    assert run_id is not None
-    with it.store.read() as connection:
-        return runs.lease(connection, run_id)
-
-
 def pass_for_another_host(it: Rig, token: int) -> None:
     """From now on nobody here can ask the system about the owner, nor end it."""
     with it.store.write() as connection:
@@ -96,7 +88,7 @@ def pass_for_another_host(it: Rig, token: int) -> None:
 
 def one_round(it: Rig, chance: random.Random) -> None:
     """Lose the worker, by death or by a freeze from which it comes back too late."""
-    before = lease(it)
+    before = it.lease()
     assert before.owner is not None
     worker = psutil.Process(before.owner.pid)
     freeze = chance.random() < 0.5
@@ -108,12 +100,12 @@ def one_round(it: Rig, chance: random.Random) -> None:
     else:
         os.killpg(worker.pid, signal.SIGKILL)
     try:
-        it.until(lambda: lease(it).token > before.token, 60, watch=False)
+        it.until(lambda: it.lease().token > before.token, 60, watch=False)
         rows = it.progress().rows_committed
         if freeze:
             os.killpg(worker.pid, signal.SIGCONT)  # the new worker copies already, or begins to
         it.until(lambda: it.progress().rows_committed > rows, 60, watch=False)
-        assert lease(it).token == before.token + 1, "two workers took the run over"
+        assert it.lease().token == before.token + 1, "two workers took the run over"
         it.until(lambda: is_gone(worker), 30, watch=False)
     finally:
         with suppress(ProcessLookupError):
@@ -146,7 +138,7 @@ def test_run_that_is_taken_over_again_and_again_has_one_worker(
         it.target.execute(AUDIT)
         for _ in range(ROUNDS):
             one_round(it, chance)
-        assert lease(it).token == ROUNDS + 1
+        assert it.lease().token == ROUNDS + 1
         it.control.set_throttle("nightly", Throttle())
         it.until(lambda: it.progress().state is State.COMPLETED, 120, watch=False)
         writes = it.target.execute("SELECT writer, holder FROM audit.writes")
