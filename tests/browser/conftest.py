@@ -1,18 +1,23 @@
-"""A real Chromium, and pages in it that fail the test when a script of theirs fails."""
+"""A real Chromium, with pages that fail the test when a script of theirs fails, and notebooks."""
 
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser import notebooks
+from tests.browser.notebooks import App, Notebook
 from tests.browser.site import Site
 
 OpenPage = Callable[..., Page]
+OpenNotebook = Callable[..., Notebook]
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+TASKS = tuple(f"task{number}" for number in range(16))
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +70,38 @@ def open_page(new_context: Callable[..., BrowserContext]) -> OpenPage:
         return page
 
     return make
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site for the notebooks of a module, with throttled copies as tasks."""
+    with notebooks.notebook_site(tmp_path_factory.mktemp("notebook"), *TASKS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[str]:
+    """The tasks that no test of the module has used yet."""
+    return iter(TASKS)
+
+
+@pytest.fixture
+def name(names: Iterator[str]) -> str:
+    """A task that no other test uses."""
+    return next(names)
+
+
+@pytest.fixture
+def notebook(chromium: Browser, site: Site) -> Iterator[OpenNotebook]:
+    """Opens a notebook with cells in an application."""
+    with notebooks.open_page(chromium) as page:
+        opened: list[Notebook] = []
+
+        def make(*cells: str, app: App = "lab") -> Notebook:
+            made = Notebook(page, site, app).open(f"{uuid.uuid4().hex[:8]}.ipynb", *cells)
+            opened.append(made)
+            return made
+
+        yield make
+        for one in opened:
+            one.close()

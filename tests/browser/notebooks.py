@@ -193,6 +193,19 @@ def shows(place: Any, state: str, seconds: float = 10.0) -> float:
     return time.monotonic() - began
 
 
+def press(place: Locator, command: str) -> None:
+    """Click a command in panel or widget, and confirm it where it is asked."""
+    place.get_by_test_id(f"command-{command}").click()
+    if command == "stop":
+        place.get_by_test_id("dialog-yes").click()
+
+
+def rows(place: Locator) -> int:
+    """The rows that are shown as committed."""
+    found = re.search(r"([\d,]+)(?: of (?:about )?[\d,]+)? rows", place.inner_text())
+    return int(found[1].replace(",", "")) if found else 0
+
+
 @contextmanager
 def open_page(browser: Browser, **options: Any) -> Iterator[Page]:
     """A page in a context of its own."""
