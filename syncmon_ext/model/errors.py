@@ -134,6 +134,12 @@ class SnapshotLost(DatabaseUnavailable):
     code = "snapshot_lost"
 
 
+class SourceExchanged(SnapshotLost):
+    """The file that rows are read from is another than when the unit began: it must begin again."""
+
+    code = "source_exchanged"
+
+
 class Serialization(DatabaseUnavailable):
     """The database rolled a transaction back for a conflict; worth another try."""
 

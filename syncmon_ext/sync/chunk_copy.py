@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow, CopyFailed, CountMismatch
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Mode, Verify
-from syncmon_ext.sync import altered, checkpoint, digest, fence, key_text, names, rewriting
+from syncmon_ext.sync import (
+    altered,
+    checkpoint,
+    digest,
+    fence,
+    key_text,
+    names,
+    rewriting,
+    source_file,
+    unit_row,
+)
 from syncmon_ext.sync.bisecting import Around, Part
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.settings import HARMLESS
+from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.epoch import Epoch
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import shown
@@ -44,7 +56,9 @@ def copied(
                 return found
 
             def read(way: Way, part: Chunk) -> Part:
-                return _read(source, way, unit, part, names.landing(own, unit), snapshot)
+                table = names.landing(own, unit)
+                with _one_file(session, way, own, unit):
+                    return _read(source, way, unit, part, table, snapshot)
 
             def attempt(part: Chunk) -> Part:
                 with ROUTES[unit.route](source, session, snapshot) as way:
@@ -67,6 +81,21 @@ def copied(
     except CopyFailed as error:
         place = f"table {shown(unit.source_schema, unit.source_table)}, chunk {bounds(chunk)}"
         raise type(error)(f"{place}: {error.message}", hint=error.hint) from None
+
+
+@contextmanager
+def _one_file(session: AnySession, way: Way, own: Ownership, unit: UnitPlan) -> Iterator[None]:
+    """Around the reading of rows: those of SQLite are of the file that the unit began with, before and after
+    it. A row that is refused within is one of that file, too."""
+    if not isinstance(way.reader, SqliteSession):
+        yield
+        return
+    row = unit_row.found(session, own, unit.unit_id)
+    begun = None if row is None else Epoch.of(row.epoch).file
+    schema = way.schema or "main"
+    source_file.check(way.reader, schema, begun)
+    yield
+    source_file.check(way.reader, schema, begun)
 
 
 def _read(

@@ -8,6 +8,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Consistency
 from syncmon_ext.sync.makeup import Makeup
 from syncmon_ext.sync.ownership import Ownership
+from syncmon_ext.sync.source_file import SourceFile
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -15,6 +16,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     order: str
     makeup: Makeup | None = None  # of the source's table, where it is one of PostgreSQL
+    file: SourceFile | None = None  # of the source, where it is SQLite and not the target, too
     rows: int | None = None  # as counted in the one snapshot that has been read so far
 
     @classmethod
@@ -25,7 +27,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """As the target holds it."""
-        if self.makeup is None:
+        if self.makeup is None and self.file is None:
             return self.order
         return msgspec.json.encode(self).decode()
 

@@ -14,6 +14,7 @@ from syncmon_ext.model.errors import (
     FenceLost,
     SecretUnresolved,
     SnapshotLost,
+    SourceExchanged,
     SyncmonError,
 )
 from syncmon_ext.model.log import Level, with_hint
@@ -33,6 +34,7 @@ from syncmon_ext.sync.unit_copy import UnitCopy
 
 REPAIRS: Final = 2  # of chunks whose content differs, until the unit is failed
 NAMED_CHUNKS: Final = 10  # in a message
+EXCHANGES: Final = 3  # of the file that a unit is read from, until it is failed
 CHILD_DEATHS: Final = 3  # in a row, without a chunk between them, until the unit is failed
 
 
@@ -69,7 +71,12 @@ class Outcomes:
             copy.plan = msgspec.structs.replace(copy.plan, large_values=True)
             if chunk is not None:
                 copy.ready.appendleft(chunk)
-        except SnapshotLost:
+        except SnapshotLost as error:
+            if isinstance(error, SourceExchanged) and not self.snapshot_lost:
+                copy.exchanges += 1  # its other chunks tell of the same one
+            if copy.exchanges > EXCHANGES:
+                self.fail(copy, f"{copy.plan.unit_id}: {error.message}", error.hint)
+                return None
             self.snapshot_lost = True
             if chunk is not None:
                 copy.ready.appendleft(chunk)

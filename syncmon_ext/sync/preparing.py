@@ -25,6 +25,7 @@ from syncmon_ext.sync import (
     ranges,
     rejects,
     rewriting,
+    source_file,
     staging,
     transfer,
     unit_row,
@@ -40,6 +41,7 @@ from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.quoting import relation, shown
 from syncmon_ext.sync.results import UnitMark
+from syncmon_ext.sync.source_file import SourceFile
 from syncmon_ext.sync.unit_row import UnitRow
 
 SET_BACK: Final = (
@@ -73,6 +75,7 @@ def prepare(
         begun = Epoch(
             order=epoch.order(own, unit, snapshot),
             makeup=makeup.of(origin, unit) if isinstance(origin, PostgresSession) else None,
+            file=_file(origin, session),
         )
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
@@ -87,7 +90,7 @@ def prepare(
             before = Epoch.of(row.epoch)
             if msgspec.structs.replace(before, rows=None) != begun:
                 restarted, changed = _again(origin, before, begun)
-                warnings = _set_back(before, begun)
+                warnings = [] if restarted else _doubts(before, begun)
                 if not restarted:
                     _go_on(session, own, unit, begun)
         if row is None or restarted:
@@ -135,6 +138,16 @@ def prepare(
         )
 
 
+def _file(origin: AnySession, session: AnySession) -> SourceFile | None:
+    """The source's file; None where it is the target as well, with all that is remembered of it."""
+    if not isinstance(origin, SqliteSession):
+        return None
+    if isinstance(session, SqliteSession) and origin.path.samefile(session.path):
+        return None
+    with origin.reading():
+        return source_file.of(origin)
+
+
 def _is_lost(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow | None) -> bool:
     """Whether a unit that had more in the target must begin again. Raises CopyFailed where rows of it may
     be in the table itself: they cannot be told from others."""
@@ -176,13 +189,20 @@ def _again(origin: AnySession, before: Epoch, now: Epoch) -> tuple[bool, str]:
     """Whether the unit begins again from its first row, and what was changed of its table, if that is why."""
     if before.order != now.order:
         return True, ""
+    if before.file is not None and now.file is not None:
+        changed = source_file.difference(before.file, now.file)
+        return bool(changed), changed
     if not isinstance(origin, PostgresSession) or before.makeup is None or now.makeup is None:
         return False, ""  # an older syncmon began it
     changed = makeup.difference(origin, before.makeup, now.makeup)
     return bool(changed), changed
 
 
-def _set_back(before: Epoch, now: Epoch) -> list[str]:
+def _doubts(before: Epoch, now: Epoch) -> list[str]:
+    """What a person is told of the source, though the unit goes on."""
+    if before.file is not None and now.file is not None:
+        doubt = source_file.doubt(before.file, now.file)
+        return [doubt] if doubt else []
     if (
         before.makeup is None
         or now.makeup is None

@@ -23,6 +23,7 @@ from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.sync import batches, claiming, jobs, sampling
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.carrier import Carrier
+from syncmon_ext.sync.engine_url import dialect
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.open_jobs import OpenJobs
 from syncmon_ext.sync.outcomes import Outcomes
@@ -178,10 +179,11 @@ class Scheduler:
         for copy in self._units:
             if copy.prepared and not copy.ended:
                 copy.ask_again()
-        self._recorder.log(
-            Level.WARNING,
-            "the snapshot of the source was lost: what is copied from here on is read in a newer one",
-        )
+        if dialect(self._frozen.source) == "sqlite":
+            lost = "the file of the source was exchanged: the tables are looked at again"
+        else:
+            lost = "the snapshot of the source was lost: what is copied from here on is read in a newer one"
+        self._recorder.log(Level.WARNING, lost)
 
     def drain(self) -> None:
         """End what is in flight; nothing runs afterwards.

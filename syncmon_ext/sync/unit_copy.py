@@ -45,6 +45,7 @@ class UnitCopy:
         "busy",
         "chunk_rate",
         "counted",
+        "exchanges",
         "gaps",
         "in_batch",
         "in_flight",
@@ -74,6 +75,7 @@ class UnitCopy:
         self.chunk_rate: float | None = None  # rows/s of one chunk while it is copied
         self.at_once = False  # the table is moved as one chunk where nothing speaks against it
         self.counted: int | None = None  # rows of the source when it began, or last went on
+        self.exchanges = 0  # of the source's file while it was read
         self.repairs = 0  # rounds in which chunks were copied again since their content differed
         self._uncounted = False  # a chunk came without a row count
         self._before = runtime  # a batch began

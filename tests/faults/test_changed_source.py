@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from syncmon_ext.model.state import State
 from syncmon_ext.model.task import Throttle
-from tests.faults.harness import rig
+from tests.faults.harness import Rig, rig
 from tests.faults.test_steer import SLOW
 
 
@@ -44,3 +45,50 @@ def test_source_that_did_not_change_is_not_told(tmp_path: Path) -> None:
         it.control.start("nightly")
         it.finish()
         assert not any("the source changed" in message for message in it.messages())
+
+
+def exchange(it: Rig) -> None:
+    """Publish another file of the same tables in the source's place, as many rows in each."""
+    path = Path(it.source.url.removeprefix("sqlite:///"))
+    other = path.with_name("other.db")
+    with sqlite3.connect(path) as old, sqlite3.connect(other) as new:
+        old.backup(new)
+        new.execute("UPDATE flights SET note = 'of the other file'")
+    old.close()
+    new.close()
+    other.rename(path)
+
+
+@pytest.mark.parametrize("route", ["sqlite-sqlite", "sqlite-postgresql"])
+@pytest.mark.parametrize("paused", [True, False], ids=["paused", "running"])
+def test_rows_of_two_files_do_not_go_together(route: str, paused: bool, tmp_path: Path) -> None:
+    with rig(tmp_path, route, throttle=SLOW) as it:
+        it.begin()
+        if paused:
+            it.control.pause("nightly")
+            it.until(lambda: it.progress().state is State.PAUSED)
+            it.until_worker_is_gone()
+        exchange(it)
+        if paused:
+            it.control.start("nightly")
+        it.finish()
+        (told,) = [m for m in it.messages() if m.startswith("flights: begun again")]
+        assert told.endswith("since another file lies in the place of the source's now")
+
+
+def test_file_that_is_exchanged_for_ever_fails_its_table(tmp_path: Path) -> None:
+    with rig(tmp_path, "sqlite-postgresql", throttle={"rows": 400}) as it:
+        it.begin()
+        for _ in range(9):
+            if it.progress().state is not State.RUNNING:
+                break
+            exchange(it)
+            told = len(it.messages())
+            it.until(lambda: len(it.messages()) > told)  # noqa: B023  # it is called here
+        assert it.until_ended().state is State.FAILED
+        (error,) = [unit.error for unit in it.progress().units if unit.error]
+        assert "another file lies in the place" in error
+        assert it.target.execute("SELECT to_regclass('flights')") == [(None,)]
+        it.control.set_throttle("nightly", Throttle())
+        it.control.start("nightly")
+        it.finish()

@@ -51,7 +51,7 @@ def opened(connection: Connection, role: str) -> Iterator[AnySession]:
     """
     key = (msgspec.json.encode(connection), role)
     session = _own.kept.pop(key, None)
-    if session is not None and session.broken:
+    if session is not None and (session.broken or _moved(session)):
         session.close()
         session = None
     if session is None:
@@ -68,6 +68,10 @@ def opened(connection: Connection, role: str) -> Iterator[AnySession]:
         session.close()
     else:
         _own.kept[key] = session
+
+
+def _moved(session: AnySession) -> bool:
+    return isinstance(session, SqliteSession) and session.moved
 
 
 def connect(connection: Connection, role: str) -> AnySession:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import Executable
@@ -50,6 +50,22 @@ _ABANDONED = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY
 _OF_A_ROW = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 
+class Place(NamedTuple):
+    """What tells a file from all others, by whatever name."""
+
+    device: int
+    inode: int
+
+
+def place(path: Path) -> Place | None:
+    """The file that lies at ``path``; None where there is none, or files are not numbered there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return Place(found.st_dev, found.st_ino) if found.st_ino else None
+
+
 def read_only_uri(path: Path) -> str:
     """A URI that opens ``path`` for reading and never makes it."""
     return f"file:{quote(str(path))}?mode=ro"
@@ -65,6 +81,8 @@ class SqliteSession:
         self.name = connection.name
         self.path = sqlite_path(connection)
         self.broken = False
+        # Of the files that it reads and does not write, by their schemas.
+        self.places: dict[str, Place | None] = {"main": place(self.path) if read_only else None}
         self._open: sqlite3.Connection | None = None
         if read_only and not self.path.exists():
             raise InvalidConfig(
@@ -90,6 +108,9 @@ class SqliteSession:
             self._open.execute("PRAGMA legacy_alter_table = ON")
             self._open.execute("PRAGMA recursive_triggers = OFF")
             self._open.execute("SELECT count(*) FROM sqlite_schema")  # is it a database at all?
+        if self.moved:
+            self.close()
+            raise DatabaseUnavailable(f"{self.name}: {self.path} was exchanged while it was opened")
 
     @property
     def raw(self) -> sqlite3.Connection:
@@ -97,6 +118,12 @@ class SqliteSession:
         if self._open is None:
             raise DatabaseUnavailable(f"the connection {self.name} is closed")
         return self._open
+
+    @property
+    def moved(self) -> bool:
+        """True where another file lies in the place of the one that it reads."""
+        mine = self.places["main"]
+        return mine is not None and place(self.path) not in (None, mine)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of a statement of text."""

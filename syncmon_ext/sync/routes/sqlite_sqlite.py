@@ -15,7 +15,7 @@ from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import engine_url, placing, refusals, rowid_nulls, throttle, transfer
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.databases.sqlite import SqliteSession, read_only_uri
+from syncmon_ext.sync.databases.sqlite import SqliteSession, place, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
@@ -55,12 +55,18 @@ def _attach(source: Connection, target: SqliteSession) -> str:
     path = engine_url.sqlite_path(source)
     if path.exists() and path.samefile(target.path):
         return "main"  # a second handle on one file would wait for the first for ever
+    here = place(path)
     for _, name, file in target.execute("PRAGMA database_list"):
         if name == _ATTACHED:
-            if path.exists() and path.samefile(file):
+            # Within a transaction none can be detached: what is read is looked at, see source_file.
+            same = target.in_transaction or target.places.get(_ATTACHED) == here
+            if path.exists() and path.samefile(file) and same:
                 return _ATTACHED
             target.change(f"DETACH {_ATTACHED}")
     target.change(f"ATTACH ? AS {_ATTACHED}", (read_only_uri(path),))
+    if place(path) != here:
+        raise DatabaseUnavailable(f"{source.name}: {path} was exchanged while it was opened")
+    target.places[_ATTACHED] = here
     return _ATTACHED
 
 
