@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from syncmon_ext.model.chunk import KeyValue, Window
+from syncmon_ext.model.makeup import Makeup
 from syncmon_ext.model.task import Consistency, Mode, Verify
 
 
@@ -113,6 +114,8 @@ class UnitPlan(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float = 0.0
     scope: str = ""  # names the rows that a watermark speaks of: source, table, filter, columns
     window: Window | None = None  # of incremental: set when the unit begins
+    # Set then, too, where chunks have no snapshot in common: what the source's table must still be.
+    made_of: Makeup | None = None
     create_sql: str | None = None  # the source's own statement, where both sides speak one dialect
     indexes: list[IndexPlan] = []
     foreign_keys: list[ForeignKeyPlan] = []

@@ -105,6 +105,7 @@ def _read(
     rewriting.check(source, way.reader, [unit])
     if snapshot is None:  # in a snapshot they are what they were when the unit began
         altered.refuse_in_source(way.reader, [unit], way.schema)
+        rewriting.compare(way.reader, unit)
     return found
 
 

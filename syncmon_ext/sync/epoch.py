@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from syncmon_ext.model.makeup import Makeup
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.model.task import Consistency
-from syncmon_ext.sync.makeup import Makeup
 from syncmon_ext.sync.ownership import Ownership
 from syncmon_ext.sync.source_file import SourceFile
 

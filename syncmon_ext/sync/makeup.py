@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
+from syncmon_ext.model.makeup import Makeup
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync.databases.postgresql import PostgresSession
+from syncmon_ext.sync.reflect import postgresql_types
 
 # With a table go those that inherit from it, partitions too; with a view those that it reads. A materialised
 # view is read as a table: what it was made from does not matter.
@@ -26,14 +26,25 @@ NAMED: Final = """(
     SELECT c.oid FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid
     WHERE n.nspname = w.schema AND c.relname = w.name)"""
 
-_MADE_OF: Final = f"""
-WITH RECURSIVE wanted (number, id) AS (
-    SELECT 1, {NAMED} FROM (SELECT %s::text, %s::text) AS w (schema, name)
-), parts (id, whose) AS ({PARTS})
+# What the rules of views call, whatever stands between: operators, aggregates, other functions. PostgreSQL's
+# own functions are none of it, nor those that only the text of another function names.
+CALLED: Final = """
+    SELECT 'pg_rewrite'::regclass::oid, r.oid, p.whose
+    FROM parts p JOIN pg_class v ON v.oid = p.id AND v.relkind = 'v' JOIN pg_rewrite r ON r.ev_class = v.oid
+    UNION SELECT d.refclassid, d.refobjid, c.whose
+    FROM called c JOIN pg_depend d ON d.classid = c.class AND d.objid = c.id
+    WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
+          AND c.class <> 'pg_type'::regclass"""
+
+_WANTED: Final = f"""
+WITH RECURSIVE wanted (number, id, names) AS (
+    SELECT 1, {NAMED}, w.names FROM (SELECT %s::text, %s::text, %s::text[]) AS w (schema, name, names)
+), parts (id, whose) AS ({PARTS})"""  # noqa: S608  # constants
+_SHOWN: Final = """
 SELECT w.id::bigint,
        md5(ARRAY(
            SELECT a.attname || ' ' || a.attnum || ' ' || a.atttypid FROM pg_attribute a
-           WHERE a.attrelid = w.id AND a.attname = ANY (%s::text[]) AND a.attnum > 0
+           WHERE a.attrelid = w.id AND a.attname = ANY (w.names) AND a.attnum > 0
            ORDER BY 1)::text),
        md5(ARRAY(
            SELECT r.ev_action::text FROM parts p JOIN pg_class v ON v.oid = p.id
@@ -41,7 +52,23 @@ SELECT w.id::bigint,
        ARRAY(SELECT DISTINCT p.id::bigint FROM parts p WHERE p.id <> w.id ORDER BY 1),
        NOT EXISTS (SELECT FROM parts p JOIN pg_class c ON c.oid = p.id
                    WHERE c.relkind NOT IN ('r', 'p', 'm')),
-       txid_current_snapshot()::text
+       txid_current_snapshot()::text"""
+_MADE_OF: Final = f"{_WANTED}{_SHOWN}, '{{}}'::text[], '{{}}'::text[] FROM wanted w"
+_MADE_OF_OWN: Final = f"""{_WANTED},
+called (class, id, whose) AS ({CALLED}),
+types (id) AS (
+    SELECT a.atttypid FROM wanted w JOIN parts p ON true JOIN pg_attribute a ON a.attrelid = p.id
+    WHERE a.attnum > 0 AND a.atttypid::bigint >= {postgresql_types.FIRST_OWN}
+          AND (p.id <> w.id OR a.attname = ANY (w.names))
+    UNION SELECT c.id FROM called c WHERE c.class = 'pg_type'::regclass
+    UNION SELECT part.t FROM types t JOIN pg_type y ON y.oid = t.id,
+        LATERAL ({postgresql_types.PARTS}) AS part (t)
+    WHERE part.t::bigint >= {postgresql_types.FIRST_OWN}
+){_SHOWN},
+       ARRAY(SELECT e.oid::bigint || ' ' || e.enumlabel FROM pg_enum e
+             WHERE e.enumtypid IN (SELECT id FROM types) ORDER BY e.oid),
+       ARRAY(SELECT f.oid::bigint || ' ' || md5((to_jsonb(f) - '{{proacl,procost,prorows}}'::text[])::text)
+             FROM called c JOIN pg_proc f ON c.class = 'pg_proc'::regclass AND f.oid = c.id ORDER BY f.oid)
 FROM wanted w
 """  # noqa: S608  # constants
 # The columns of the system's own are written once, with the table itself.
@@ -52,15 +79,11 @@ WHERE a.attrelid = ANY (%s::bigint[]::oid[]) AND a.attname = 'tableoid' AND a.at
 """
 
 
-class Makeup(msgspec.Struct, frozen=True, kw_only=True):
-    """What one snapshot shows of a unit's table."""
-
-    table: int | None = None  # the OIDs of it and of the others
-    columns: str = ""  # those that the unit names, each with its number and type: a hash
-    views: str = ""  # what they say: a hash
-    parts: list[int] = []
-    fixed: bool = False  # all its rows are in the snapshot: none is computed, none another server's
-    seen: str = ""  # what the snapshot sees, as PostgreSQL writes it
+def may_hold_own(unit: UnitPlan) -> bool:
+    """Whether labels of enums or functions of users may be in what is read: out of a view, which is always
+    read as a whole, or out of columns whose types are not PostgreSQL's own: those are named with a schema."""
+    types = [*(column.source_type for column in unit.columns), *unit.key_types]
+    return unit.chunk_method == "whole" or bool(unit.where) or any("." in name for name in types)
 
 
 def of(session: PostgresSession, unit: UnitPlan) -> Makeup:
@@ -69,14 +92,25 @@ def of(session: PostgresSession, unit: UnitPlan) -> Makeup:
     if unit.cursor is not None:
         names.add(unit.cursor)
     values = (unit.source_schema, unit.source_table, sorted(names))
-    table, columns, views, parts, fixed, seen = session.execute(_MADE_OF, values)[0]
-    return Makeup(table=table, columns=columns, views=views, parts=parts, fixed=fixed, seen=seen)
+    asked = _MADE_OF_OWN if may_hold_own(unit) else _MADE_OF
+    table, columns, views, parts, fixed, seen, labels, functions = session.execute(asked, values)[0]
+    return Makeup(
+        table=table,
+        columns=columns,
+        views=views,
+        parts=parts,
+        labels=labels,
+        functions=functions,
+        fixed=fixed,
+        seen=seen,
+    )
 
 
 def difference(session: PostgresSession, old: Makeup, new: Makeup) -> str:
     """Why rows of ``new`` do not go together with those of ``old``; empty where they do.
 
-    A table that joined after ``old`` was seen, and was made after it, too, is none: its rows are new ones.
+    A table that joined after ``old`` was seen, and was made after it, too, is no reason: its rows are new
+    ones. Nor is a label that an enum got: no earlier row has it.
     """
     if old.table != new.table:
         return "its name belongs to another table now"
@@ -84,6 +118,10 @@ def difference(session: PostgresSession, old: Makeup, new: Makeup) -> str:
         return "its columns are others now"
     if old.views != new.views:
         return "a view says something else now"
+    if not set(old.functions) <= set(new.functions):
+        return "a function that a view calls is another now"
+    if not set(old.labels) <= set(new.labels):
+        return "a label of an enum was renamed"
     if not set(old.parts) <= set(new.parts):
         return "a table that was part of it is none any more"
     if _older(session, set(new.parts) - set(old.parts), old.seen):

@@ -133,6 +133,7 @@ def prepare(
             restarted=restarted,
             changed=changed,
             window=row.window,
+            made_of=begun.makeup if snapshot is None else None,
             warnings=warnings,
             at_once=isinstance(origin, SqliteSession) and transfer.expected(origin, unit),
         )

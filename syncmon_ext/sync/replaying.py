@@ -137,6 +137,7 @@ def _one_row(unit: UnitPlan, key: KeyValue) -> UnitPlan:
         unit,
         only=key,
         window=None,
+        made_of=None,
         direct=False,
         swap="merge" if unit.merge_key else "move",
         max_rejects=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from syncmon_ext.model.chunk import Chunk, ChunkResult, KeyValue, Window
+from syncmon_ext.model.makeup import Makeup
 
 
 class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,9 @@ class UnitMark(msgspec.Struct, frozen=True, kw_only=True):
     restarted: bool = False  # rows of an earlier attempt were dropped
     changed: str = ""  # what of the table, where that is the reason
     window: Window | None = None  # what the unit reads, where it is incremental
+    made_of: Makeup | None = (
+        None  # what its chunks must find the table to be, where no snapshot tells
+    )
     warnings: list[str] = []  # what was found at the beginning
     at_once: bool = False  # the whole table is best moved as one chunk
 

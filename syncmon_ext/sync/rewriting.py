@@ -7,6 +7,9 @@ tell themselves: the snapshot has the old one, the server's caches the present o
 leaves its mark on the rows of the catalog that the snapshot shows: the number of the transaction that put
 others in their place. Then a second session, which sees today's catalog, is asked.
 
+Labels of enums and functions are none of a table's: PostgreSQL writes and calls them by the present catalog,
+whatever snapshot is read. So they are looked at in the same way.
+
 pg_dump locks its tables against all this; for the hours of a copy that would hold up everybody who waits
 behind such a command.
 """
@@ -23,6 +26,7 @@ from syncmon_ext.sync import makeup
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
+from syncmon_ext.sync.reflect import postgresql_types
 
 TODAY: Final = f"{READER}/today"  # the session that sees what has been committed by now
 
@@ -32,7 +36,7 @@ WITH RECURSIVE wanted (number, name, id, today) AS (
     SELECT w.number - 1, w.name, {makeup.NAMED}, to_regclass(format('%%I.%%I', w.schema, w.name))
     FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS w (schema, name, number)
 ), parts (id, whose) AS ({makeup.PARTS}),
-since (age) AS MATERIALIZED (
+{{called}}since (age) AS MATERIALIZED (
     SELECT age((txid_snapshot_xmin(txid_current_snapshot()) & 4294967295)::text::xid)
 )
 SELECT number, part, what FROM (
@@ -58,8 +62,22 @@ SELECT w.number, w.name, CASE
         THEN 'doubt'
     END
 FROM wanted w CROSS JOIN since s
-) AS found WHERE what IS NOT NULL ORDER BY what = 'doubt', what
+{{own}}) AS found WHERE what IS NOT NULL ORDER BY what = 'doubt', what
 """  # noqa: S608  # constants
+_OWN: Final = f"""UNION ALL
+SELECT c.whose, '', 'doubt' FROM called c JOIN pg_proc f ON f.oid = c.id CROSS JOIN since s
+WHERE c.class = 'pg_proc'::regclass AND age(f.xmax) <= s.age
+UNION ALL
+SELECT p.whose, '', 'doubt' FROM parts p JOIN pg_class c ON c.oid = p.id
+WHERE EXISTS (SELECT FROM pg_enum e CROSS JOIN since s WHERE age(e.xmax) <= s.age)
+      AND (c.relkind = 'v' OR EXISTS (
+          SELECT FROM pg_attribute a WHERE a.attrelid = p.id AND a.attnum > 0
+                 AND a.atttypid::bigint >= {postgresql_types.FIRST_OWN}))
+"""  # noqa: S608  # constants
+_PLAIN: Final = _CHANGED.format(called="", own="")
+_WITH_OWN: Final = _CHANGED.format(
+    called=f"called (class, id, whose) AS ({makeup.CALLED}),\n", own=_OWN
+)
 
 
 def check(source: Connection, session: AnySession, units: Sequence[UnitPlan]) -> None:
@@ -72,7 +90,8 @@ def check(source: Connection, session: AnySession, units: Sequence[UnitPlan]) ->
         return
     names = [unit.source_schema for unit in units], [unit.source_table for unit in units]
     doubtful: set[int] = set()
-    for number, part, what in session.execute(_CHANGED, names):
+    asked = _WITH_OWN if any(map(makeup.may_hold_own, units)) else _PLAIN
+    for number, part, what in session.execute(asked, names):
         table = units[number].source_table
         if what == "doubt":
             doubtful.add(number)
@@ -93,6 +112,20 @@ def check(source: Connection, session: AnySession, units: Sequence[UnitPlan]) ->
             raise _lost(
                 f"{session.name}: {unit.source_table} was changed while it was read: {found}"
             )
+
+
+def compare(session: AnySession, unit: UnitPlan) -> None:
+    """Raise SnapshotLost where the table is no longer what it was when its first chunk was read: without a
+    snapshot, each chunk finds a state of its own.
+
+    To be asked in the transaction that has read the chunk.
+    """
+    if unit.made_of is None or not isinstance(session, PostgresSession):
+        return
+    if found := makeup.difference(session, unit.made_of, makeup.of(session, unit)):
+        raise _lost(
+            f"{session.name}: {unit.source_table} was changed since its first rows were read: {found}"
+        )
 
 
 def _lost(message: str) -> SnapshotLost:

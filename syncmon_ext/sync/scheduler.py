@@ -23,7 +23,6 @@ from syncmon_ext.store.runs import FrozenRun
 from syncmon_ext.sync import batches, claiming, jobs, sampling
 from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.carrier import Carrier
-from syncmon_ext.sync.engine_url import dialect
 from syncmon_ext.sync.gauge import Gauge
 from syncmon_ext.sync.open_jobs import OpenJobs
 from syncmon_ext.sync.outcomes import Outcomes
@@ -174,16 +173,18 @@ class Scheduler:
                 raise error
 
     def _go_on_in_a_new_snapshot(self) -> None:
+        had_one = self.snapshot is not None
         self.snapshot = self.renew_snapshot()
         self._outcomes.snapshot_lost = False
         for copy in self._units:
             if copy.prepared and not copy.ended:
                 copy.ask_again()
-        if dialect(self._frozen.source) == "sqlite":
-            lost = "the file of the source was exchanged: the tables are looked at again"
-        else:
-            lost = "the snapshot of the source was lost: what is copied from here on is read in a newer one"
-        self._recorder.log(Level.WARNING, lost)
+        self._recorder.log(
+            Level.WARNING,
+            "the snapshot of the source was lost: what is copied from here on is read in a newer one"
+            if had_one
+            else "the source was changed while it was read: its tables are looked at anew",
+        )
 
     def drain(self) -> None:
         """End what is in flight; nothing runs afterwards.

@@ -131,7 +131,7 @@ class UnitCopy:
     def take_mark(self, mark: UnitMark) -> None:
         """Go on from what the target says is committed: that is the truth, the store's copy a view."""
         self.prepared = True
-        self.plan = msgspec.structs.replace(self.plan, window=mark.window)
+        self.plan = msgspec.structs.replace(self.plan, window=mark.window, made_of=mark.made_of)
         self.gaps = deque(gaps(mark))
         self.swapped = mark.swapped
         self.at_once = mark.at_once

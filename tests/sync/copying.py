@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from syncmon_ext.model.chunk import Chunk, ChunkResult, Window
+from syncmon_ext.model.chunk import Chunk, ChunkResult
 from syncmon_ext.model.plan import Plan, UnitPlan
 from syncmon_ext.model.task import TaskSpec
 from syncmon_ext.sync import jobs, ranges
@@ -36,7 +36,7 @@ class Copy:
         self.spec = msgspec.convert(described, TaskSpec)
         self.plan: Plan = jobs.plan("task", self.spec, self.source, self.target)
         self.snapshot: str | None = None
-        self._windows: dict[str, Window | None] = {}
+        self._marks: dict[str, UnitMark] = {}
 
     @property
     def units(self) -> list[UnitPlan]:
@@ -50,12 +50,14 @@ class Copy:
 
     def prepare(self, unit: UnitPlan) -> UnitMark:
         mark = jobs.prepare(self.source, self.target, self.own, unit, self.snapshot)
-        self._windows[unit.unit_id] = mark.window
+        self._marks[unit.unit_id] = mark
         return mark
 
     def within(self, unit: UnitPlan) -> UnitPlan:
-        """The unit with the window that was opened for it, as the scheduler hands it on."""
-        return msgspec.structs.replace(unit, window=self._windows.get(unit.unit_id))
+        """The unit with what was found when it began, as the scheduler hands it on."""
+        if (mark := self._marks.get(unit.unit_id)) is None:
+            return unit
+        return msgspec.structs.replace(unit, window=mark.window, made_of=mark.made_of)
 
     def chunks(self, unit: UnitPlan, mark: UnitMark, size: int) -> Iterator[Chunk]:
         """The chunks of what is left, by walks of three."""

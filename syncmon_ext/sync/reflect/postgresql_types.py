@@ -22,19 +22,22 @@ WHEN 'm' THEN 'a multirange'
 WHEN 'e' THEN 'an enum'
 ELSE 'a base type' END
 """
+# The types of its parts, for a type y.
+PARTS: Final = f"""
+SELECT y.typelem WHERE {_ARRAY}
+UNION ALL SELECT y.typbasetype WHERE y.typtype = 'd'
+UNION ALL SELECT f.atttypid FROM pg_attribute f
+WHERE y.typtype = 'c' AND f.attrelid = y.typrelid AND f.attnum > 0 AND NOT f.attisdropped
+UNION ALL SELECT g.rngsubtype FROM pg_range g WHERE y.typtype = 'r' AND g.rngtypid = y.oid
+UNION ALL SELECT g.rngtypid FROM pg_range g  -- since PostgreSQL 14
+WHERE y.typtype = 'm' AND (to_jsonb(g) ->> 'rngmultitypid')::oid = y.oid
+"""  # noqa: S608  # parts of our own
 _DEFINITIONS: Final = f"""
 WITH RECURSIVE reached (root, t) AS (
     SELECT o, o FROM unnest(%s::oid[]) AS o
     UNION
-    SELECT r.root, part.t FROM reached r JOIN pg_type y ON y.oid = r.t, LATERAL (
-        SELECT y.typelem WHERE {_ARRAY}
-        UNION ALL SELECT y.typbasetype WHERE y.typtype = 'd'
-        UNION ALL SELECT f.atttypid FROM pg_attribute f
-        WHERE y.typtype = 'c' AND f.attrelid = y.typrelid AND f.attnum > 0 AND NOT f.attisdropped
-        UNION ALL SELECT g.rngsubtype FROM pg_range g WHERE y.typtype = 'r' AND g.rngtypid = y.oid
-        UNION ALL SELECT g.rngtypid FROM pg_range g  -- since PostgreSQL 14
-        WHERE y.typtype = 'm' AND (to_jsonb(g) ->> 'rngmultitypid')::oid = y.oid
-    ) AS part (t) WHERE part.t::bigint >= {FIRST_OWN}
+    SELECT r.root, part.t FROM reached r JOIN pg_type y ON y.oid = r.t, LATERAL ({PARTS}) AS part (t)
+    WHERE part.t::bigint >= {FIRST_OWN}
 )
 SELECT r.root::bigint, r.t = r.root, format_type(r.t, NULL), {_TEXT}
 FROM reached r JOIN pg_type y ON y.oid = r.t
