@@ -135,7 +135,8 @@ class SnapshotLost(DatabaseUnavailable):
 
 
 class SourceExchanged(SnapshotLost):
-    """The file that rows are read from is another than when the unit began: it must begin again."""
+    """The file or the columns that rows are read from are others than when the unit began: it must begin
+    again."""
 
     code = "source_exchanged"
 

@@ -14,6 +14,7 @@ from syncmon_ext.model.task import Mode, Verify
 from syncmon_ext.sync import (
     altered,
     checkpoint,
+    column_places,
     digest,
     fence,
     key_text,
@@ -57,7 +58,7 @@ def copied(
 
             def read(way: Way, part: Chunk) -> Part:
                 table = names.landing(own, unit)
-                with _one_file(session, way, own, unit):
+                with _as_begun(session, way, own, unit):
                     return _read(source, way, unit, part, table, snapshot)
 
             def attempt(part: Chunk) -> Part:
@@ -84,18 +85,19 @@ def copied(
 
 
 @contextmanager
-def _one_file(session: AnySession, way: Way, own: Ownership, unit: UnitPlan) -> Iterator[None]:
-    """Around the reading of rows: those of SQLite are of the file that the unit began with, before and after
-    it. A row that is refused within is one of that file, too."""
+def _as_begun(session: AnySession, way: Way, own: Ownership, unit: UnitPlan) -> Iterator[None]:
+    """Around the reading of rows: those of SQLite are of the file and the columns that the unit began with,
+    before and after it. A row that is refused within is one of them, too."""
     if not isinstance(way.reader, SqliteSession):
         yield
         return
     row = unit_row.found(session, own, unit.unit_id)
-    begun = None if row is None else Epoch.of(row.epoch).file
+    begun = Epoch(order="") if row is None else Epoch.of(row.epoch)
     schema = way.schema or "main"
-    source_file.check(way.reader, schema, begun)
+    source_file.check(way.reader, schema, begun.file)
     yield
-    source_file.check(way.reader, schema, begun)
+    source_file.check(way.reader, schema, begun.file)
+    column_places.check(way.reader, schema, unit, begun.places)
 
 
 def _read(

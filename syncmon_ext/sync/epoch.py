@@ -17,6 +17,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     order: str
     makeup: Makeup | None = None  # of the source's table, where it is one of PostgreSQL
     file: SourceFile | None = None  # of the source, where it is SQLite and not the target, too
+    places: dict[str, int] | None = None  # of the source's columns, where it is SQLite
     rows: int | None = None  # as counted in the one snapshot that has been read so far
 
     @classmethod
@@ -27,7 +28,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """As the target holds it."""
-        if self.makeup is None and self.file is None:
+        if (self.makeup, self.file, self.places) == (None, None, None):
             return self.order
         return msgspec.json.encode(self).decode()
 

@@ -18,6 +18,7 @@ from syncmon_ext.sync import (
     altered,
     checkpoint,
     chunks,
+    column_places,
     epoch,
     fence,
     makeup,
@@ -76,6 +77,9 @@ def prepare(
             order=epoch.order(own, unit, snapshot),
             makeup=makeup.of(origin, unit) if isinstance(origin, PostgresSession) else None,
             file=_file(origin, session),
+            places=column_places.of(origin, "main", unit)
+            if isinstance(origin, SqliteSession)
+            else None,
         )
         warnings: list[str] = []
         row = unit_row.found(session, own, unit.unit_id)
@@ -190,9 +194,10 @@ def _again(origin: AnySession, before: Epoch, now: Epoch) -> tuple[bool, str]:
     """Whether the unit begins again from its first row, and what was changed of its table, if that is why."""
     if before.order != now.order:
         return True, ""
-    if before.file is not None and now.file is not None:
-        changed = source_file.difference(before.file, now.file)
-        return bool(changed), changed
+    if changed := source_file.difference(before.file, now.file):
+        return True, changed
+    if before.places is not None and before.places != now.places:
+        return True, column_places.CHANGED
     if not isinstance(origin, PostgresSession) or before.makeup is None or now.makeup is None:
         return False, ""  # an older syncmon began it
     changed = makeup.difference(origin, before.makeup, now.makeup)

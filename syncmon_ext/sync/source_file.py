@@ -57,8 +57,10 @@ def of(session: SqliteSession, schema: str = "main") -> SourceFile | None:
     )
 
 
-def difference(old: SourceFile, new: SourceFile) -> str:
-    """Why rows of ``new`` do not go together with those of ``old``; empty where they do."""
+def difference(old: SourceFile | None, new: SourceFile | None) -> str:
+    """Why rows of ``new`` do not go together with those of ``old``; empty where they do, or one is unknown."""
+    if old is None or new is None:
+        return ""
     known = None not in (old.generation, new.generation)
     if old.inode != new.inode or (known and old.generation != new.generation):
         return "another file lies in the place of the source's now"
@@ -83,9 +85,7 @@ def doubt(old: SourceFile, new: SourceFile) -> str:
 
 def check(session: SqliteSession, schema: str, begun: SourceFile | None) -> None:
     """Raise SourceExchanged where what was read is another file than the one that the unit began with."""
-    if begun is None or (now := of(session, schema)) is None:
-        return
-    if changed := difference(begun, now):
+    if changed := difference(begun, of(session, schema)):
         raise SourceExchanged(
             f"{changed}: the rows read so far do not go together with the others",
             hint="start the task again when the file stays: the table is copied from its first row",

@@ -135,6 +135,39 @@ def test_direct_rows_of_a_file_that_is_gone_are_not_added_to(database: Maker, di
     assert target.query("SELECT count(*) FROM t") == [(30,)]
 
 
+SWAPPED = [
+    "ALTER TABLE t RENAME COLUMN v TO other",
+    "ALTER TABLE t RENAME COLUMN w TO v",
+    "ALTER TABLE t RENAME COLUMN other TO w",
+]
+
+
+@pytest.mark.parametrize("columns", [["id", "v", "w"], ["id", "v"]])
+def test_columns_that_exchange_their_names_are_not_mixed(
+    database: Maker, dialect: str, columns: list[str]
+) -> None:
+    source, target = database("sqlite"), database(dialect)
+    source.run("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v TEXT, w TEXT)")
+    source.insert("t", [(n, f"v{n}", f"w{n}") for n in range(ROWS)])
+    copy = Copy(source, target, tables=[{"name": "t", "columns": columns}])
+    (unit,) = copy.units
+    with copy.claimed():
+        first, second, *_ = copy.chunks(unit, copy.prepare(unit), 30)
+        copy.copy(unit, first)
+        source.run(*SWAPPED)
+        with pytest.raises(SourceExchanged, match="its columns are others now"):
+            copy.copy(unit, second)
+        mark = copy.prepare(unit)
+        assert mark.restarted and mark.changed == "its columns are others now"
+        for chunk in copy.chunks(unit, mark, 30):
+            copy.copy(unit, chunk)
+        source.run("ALTER TABLE t ADD COLUMN x TEXT")
+        assert not copy.prepare(unit).restarted
+        copy.swap(unit)
+    read = f"SELECT {', '.join(columns)} FROM t ORDER BY id"
+    assert target.query(read) == source.query(read)
+
+
 def write(source: Database) -> None:
     for _ in range(3):
         source.run("UPDATE t SET v = v || '!' WHERE id = 1")
