@@ -13,6 +13,7 @@ from syncmon_ext.model.task import Consistency, Mode, TableSpec, TaskSpec
 from syncmon_ext.sync import (
     cascades,
     columns,
+    cursor_texts,
     cursors,
     filters,
     keys,
@@ -98,6 +99,8 @@ def planned(
             shape, session.dialect, table.cursor, spec.lag_seconds
         )
         errors += cursor_errors
+        if not cursor_errors:
+            warnings += cursor_texts.warnings(session, shape, table.cursor)
         warnings.append("deletes in the source are not propagated")
     errors += key.errors
     warnings += key.warnings

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import cursor_kinds, cursors, filters, ranges, watermark
+from syncmon_ext.sync import cursor_kinds, cursor_texts, cursors, filters, ranges, watermark
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -42,9 +44,16 @@ def _in_postgresql(
     if mark is not None:
         at = f"{session.literal(mark[0])}::{kind}"
         last, behind = f"greatest({last}, {at})", f"coalesce({last} < {at}, false)"
-    high, first, is_behind = session.execute(
-        f"SELECT ({last})::text, min({column})::text, {behind} FROM {table}{where}"
+    high, first, greatest, is_behind = session.execute(
+        f"SELECT ({last})::text, min({column})::text, max({column})::text, {behind} FROM {table}{where}"
     )[0]
+    told = []
+    if kind in cursors.TEXTS:
+        known = None if mark is None else mark[0]
+        if cursor_texts.is_given_up(first, greatest, known):
+            opened, warnings = _in_postgresql(session, unit, None)
+            return opened, [_given_up(unit, known, "times"), *warnings]
+        told = cursor_texts.looked_at(unit, first, greatest, known)
     begin = first if mark is None else mark[0]  # the first finite one: -infinity lies before it
     low = None
     if begin is not None:
@@ -52,7 +61,7 @@ def _in_postgresql(
     left = f"{column} IS NULL" + (f" OR {endless}" if endless else "")
     where = " AND ".join([*filtered, f"({left})"])
     count = session.execute(f"SELECT count(*) FROM {table} WHERE {where}")[0][0]
-    warnings = _warnings(unit, count)
+    warnings = [*told, *_warnings(unit, count)]
     if mark is not None and is_behind:
         warnings.append(_set_back(unit))
     return Window(low=low, high=None if high is None else [high]), warnings
@@ -73,10 +82,7 @@ def _in_sqlite(
         return Window(low=mark, high=mark), warnings
     at = None if mark is None else unpacked(mark)[0]
     if mark is not None and not kind.holds(at):
-        warnings.append(
-            f"the watermark was {described(at)}, and the cursor {unit.cursor} has {kind.shown}: all rows "
-            "are read again, not only the new ones"
-        )
+        warnings.append(_given_up(unit, at, kind.shown))
         mark = None
     wanted = [*filtered, kind.within(column, bind)]
     low = None
@@ -85,13 +91,35 @@ def _in_sqlite(
         low = cursors.earlier_in_sqlite(unit.cursor or "", at, unit.lag_seconds)
     if low is None and found.below:
         low = kind.low
-    last = f"SELECT max({column}) FROM {table} WHERE {' AND '.join(wanted)}"
-    high = session.execute(last, bind.values)[0][0]
+    ask = f"SELECT max({column}) FROM {table} WHERE {' AND '.join(wanted)}"
+    high = session.execute(ask, bind.values)[0][0]
+    known = None if mark is None else at
+    if kind in (cursor_kinds.TIMES, cursor_kinds.TEXTS) and not cursor_texts.are_times(high, known):
+        first, last = _ends(session, unit, column, kind)
+        if cursor_texts.is_given_up(first, last, known):
+            opened, warnings = _in_sqlite(session, unit, None)
+            return opened, [_given_up(unit, known, "times"), *warnings]
+        warnings += cursor_texts.looked_at(unit, first, last, known)
     if mark is not None and high is None:
         warnings.append(_set_back(unit))
     return Window(
         low=None if low is None else packed([low]), high=mark if high is None else packed([high])
     ), warnings
+
+
+def _ends(
+    session: SqliteSession, unit: UnitPlan, column: str, kind: cursor_kinds.Kind
+) -> tuple[Any, Any]:
+    """The first and the last value of a kind; each is asked for alone, which an index answers."""
+    found = []
+    with session.raw_texts(lambda text: text.decode(errors="replace")):
+        for which in ("min", "max"):
+            bind = ranges.Binder()
+            wanted = [*filters.predicate(unit.where, bind), kind.within(column, bind)]
+            table = f"{ident(unit.source_table)} AS t"
+            ask = f"SELECT {which}({column}) FROM {table} WHERE {' AND '.join(wanted)}"
+            found.append(session.execute(ask, bind.values)[0][0])
+    return found[0], found[1]
 
 
 def _left_out(
@@ -120,6 +148,13 @@ def _left_out(
         f"copied, such as {described(value)}{in_the_row(unit.key, of_key)}; correct such values, or use "
         "another cursor",
     ]
+
+
+def _given_up(unit: UnitPlan, mark: Any, kind: str) -> str:
+    return (
+        f"the watermark was {described(mark)}, and the cursor {unit.cursor} has {kind}: all rows "
+        "are read again, not only the new ones"
+    )
 
 
 def _warnings(unit: UnitPlan, count: int) -> list[str]:
