@@ -58,7 +58,7 @@ def of(session: SqliteSession, schema: str = "main") -> SourceFile | None:
 
 
 def difference(old: SourceFile | None, new: SourceFile | None) -> str:
-    """Why rows of ``new`` do not go together with those of ``old``; empty where they do, or one is unknown."""
+    """Why rows of ``new`` do not go with those of ``old``; empty where they do, or one is unknown."""
     if old is None or new is None:
         return ""
     known = None not in (old.generation, new.generation)
