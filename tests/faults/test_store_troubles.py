@@ -147,7 +147,7 @@ def test_store_on_postgresql_that_is_stopped_holds_up_news_not_the_copy(
 
 def test_outage_of_the_store_is_no_silence_of_the_worker(tmp_path: Path, server: OwnServer) -> None:
     """An observer that could not see the heartbeat for longer than a lease does not take the run over."""
-    with rig(tmp_path, "sqlite-sqlite", throttle=SLOW) as it:
+    with rig(tmp_path, "sqlite-sqlite", flights=8_000, throttle=SLOW) as it:
         it.use_store(server.database())
         it.supervisor = observer = Supervisor(it.store, lease_seconds=LEASE_SECONDS)
         it.begin(100)
