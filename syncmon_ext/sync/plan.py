@@ -25,6 +25,7 @@ from syncmon_ext.sync import (
     new_indexes,
     numbering,
     overlap,
+    padding,
     unit_plan,
     watermark,
 )
@@ -105,6 +106,8 @@ def _planned(
         units = new_indexes.checked(target, units, shapes)
         units = new_checks.checked(target, units, shapes)
         units = _telling_unchecked(target, units, places)
+        if isinstance(source, PostgresSession):
+            units = padding.told(source, target, units, shapes)
     units = _in_one_encoding(source, target, units)
     one_database = target is not None and _same_database(source, target)
     units = _collisions(
