@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,9 +14,16 @@ SHOWN: Final = 120  # characters of a key in a message
 LONGEST: Final = 600  # bytes of a name: PostgreSQL's index takes 2,704 of all its columns
 
 
+def json(value: Any) -> str:
+    """A value as JSON that every target keeps as it is."""
+    text = msgspec.json.encode(value).decode()
+    # In a file in UTF-16 SQLite makes U+FFFD of either, see wide_texts.
+    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
 def encoded(key: KeyValue | None) -> str:
     """A key as JSON: equal keys have equal texts."""
-    return msgspec.json.encode(key).decode() if key is not None else OPEN
+    return json(key) if key is not None else OPEN
 
 
 def decoded(text: str) -> KeyValue | None:

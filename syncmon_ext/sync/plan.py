@@ -31,7 +31,7 @@ from syncmon_ext.sync import (
 )
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession, opened
-from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession
 from syncmon_ext.sync.quoting import shown
 from syncmon_ext.sync.reflect.shape import TableShape
 from syncmon_ext.sync.reflect.tables import reflect_all
@@ -175,12 +175,11 @@ def _in_one_encoding(
     to the other. A file that is not there yet will have UTF-8."""
     if not isinstance(source, SqliteSession) or isinstance(target, PostgresSession):
         return units
-    ask = "PRAGMA encoding"
-    read = str(source.execute(ask)[0][0])
-    kept = str(target.execute(ask)[0][0]) if target is not None else "UTF-8"
+    read = source.encoding
+    kept = target.encoding if target is not None else UTF8
     if read == kept or any(unit.route == "sqlite_postgresql" for unit in units):
         return units
-    other = kept if read == "UTF-8" else read
+    other = kept if read == UTF8 else read
     error = (
         f"the source keeps its text in {read} and the target in {kept}, and SQLite copies between files of "
         "one encoding only; make one of them anew: sqlite3 OLD .dump | sqlite3 NEW makes a file in UTF-8, "

@@ -31,12 +31,13 @@ from syncmon_ext.sync import (
     transfer,
     unit_row,
     watermark,
+    wide_texts,
     window,
 )
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
-from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession
 from syncmon_ext.sync.epoch import Epoch
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
@@ -106,7 +107,7 @@ def prepare(
                 if lost is not None and lost not in unit.warnings:  # the plan has not told of it
                     warnings = [lost, *warnings]
                 unit = msgspec.structs.replace(unit, window=opened)
-            upper = chunks.upper(origin, unit)
+            upper = _upper(origin, unit)
             total = _total(origin, unit, upper)
             if snapshot is not None and begun.makeup is not None and begun.makeup.fixed:
                 begun = msgspec.structs.replace(begun, rows=total)
@@ -151,6 +152,21 @@ def _file(origin: AnySession, session: AnySession) -> SourceFile | None:
         return None
     with origin.reading():
         return source_file.of(origin)
+
+
+def _upper(origin: AnySession, unit: UnitPlan) -> KeyValue | None:
+    """The unit's last key, which every row of the table is found below."""
+    if not isinstance(origin, SqliteSession) or origin.encoding == UTF8:
+        return chunks.upper(origin, unit)
+    with origin.reading():
+        upper = chunks.upper(origin, unit)
+        if transfer.reaches_end(origin, "main", unit, upper):
+            return upper
+    raise CopyFailed(
+        f"table {shown(unit.source_schema, unit.source_table)}: SQLite does not read the last key as it is, "
+        f"since it {wide_texts.CHANGED_KEY}: its row would be left out",
+        hint="correct that key in the source, leave it out with where, or name another key with key = [...]",
+    )
 
 
 def _is_lost(session: AnySession, own: Ownership, unit: UnitPlan, row: UnitRow | None) -> bool:

@@ -51,11 +51,11 @@ def written(
     insert = upsert(session.dialect, table)
     row_key, row_text = key_text.named(key)
     values = {
-        "key_shown": msgspec.json.encode(reject.key).decode(),
+        "key_shown": key_text.json(reject.key),
         "column_name": reject.column,
         "error": reject.error,
         "message": reject.message,
-        "row_values": msgspec.json.encode(reject.row).decode(),
+        "row_values": key_text.json(reject.row),
         "rejected_at": reject.rejected_at,
     }
     return insert.values(

@@ -79,8 +79,7 @@ def added(dialect: str, own: Ownership, units: Sequence[tuple[UnitPlan, UnitRow]
         swapped=[int(row.swapped) for _, row in units],
         rows_swapped=[row.rows_swapped for _, row in units],
         cursor_window=[
-            None if row.window is None else msgspec.json.encode(row.window).decode()
-            for _, row in units
+            None if row.window is None else key_text.json(row.window) for _, row in units
         ],
     )
     table = ledger(dialect).units

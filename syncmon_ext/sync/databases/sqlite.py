@@ -32,6 +32,7 @@ CACHE_KIB = 65_536  # bounds memory, and keeps the upper pages of a big index in
 SMALL_CACHE_KIB = 4_096  # beside values larger than any cache, and for pages that are written once
 READING_KIB = 16_384  # of each chunk's reader, which goes from row to row
 PAGE_BYTES = 16_384  # of a file that is made: a copy writes a quarter of SQLite's usual pages
+UTF8 = "UTF-8"
 _compile = Compiler(sqlalchemy_sqlite.dialect(paramstyle="qmark"))
 
 _RETRY = {
@@ -118,6 +119,11 @@ class SqliteSession:
         if self._open is None:
             raise DatabaseUnavailable(f"the connection {self.name} is closed")
         return self._open
+
+    @property
+    def encoding(self) -> str:
+        """How the file, and what is attached to it, keeps texts: UTF8, else UTF-16le or UTF-16be."""
+        return str(self.execute("PRAGMA encoding")[0][0])
 
     @property
     def moved(self) -> bool:

@@ -15,7 +15,7 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
 from syncmon_ext.sync import ranges, throttle, types
 from syncmon_ext.sync.databases.postgresql import PostgresSession
-from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession
 from syncmon_ext.sync.quoting import ident, relation
 from syncmon_ext.sync.reflect.sqlite import affinity
 from syncmon_ext.sync.routes.postgresql_source import MOST_COMPRESSED, kept_elsewhere, read
@@ -90,7 +90,7 @@ def found(
 def _one_encoding(source: PostgresSession, target: SqliteSession) -> bool:
     """True where both sides keep texts in the same bytes."""
     server = source.raw.info.parameter_status("server_encoding")
-    return server == "UTF8" and target.execute("PRAGMA main.encoding") == [("UTF-8",)]
+    return server == "UTF8" and target.encoding == UTF8
 
 
 def _can_be_sliced(column: ColumnPlan) -> bool:

@@ -15,10 +15,10 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import ColumnPlan, UnitPlan
-from syncmon_ext.sync import placing, rowid_nulls, throttle, types
+from syncmon_ext.sync import placing, rowid_nulls, throttle, types, wide_texts
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.databases.sqlite import SqliteSession
+from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.reflect.sqlite import affinity
@@ -105,6 +105,7 @@ class RowWriter:
         self._target = target
         self._insert = insert
         self._converters = _converters(unit)
+        self.refuse: Callable[[bytes], None] | None = None  # raises where a row cannot be kept
         self.rows = 0
 
     def prepared(self, data: bytes) -> Any:
@@ -172,6 +173,8 @@ def _copied(
     pacer = throttle.Pacer()
     big = big_values.found(source, target, unit, chunk, table)
     with rowid_nulls.refused(target, unit), _writer(target, unit, insert) as writer:
+        utf16 = target.encoding != UTF8
+        writer.refuse = partial(wide_texts.refuse_in_copy, unit) if utf16 else None
         others = copy_statement(source, unit, chunk, "", big.others if big else "")
         landed = _all_read(source, target, others, writer, pacer)
         for row in big.rows if big else ():
@@ -206,6 +209,8 @@ def _all_read(
             if not data:
                 break
             started = clock()
+            if writer.refuse is not None:
+                writer.refuse(data)
             prepared = writer.prepared(data)
             between = clock()
             with target.guard():

@@ -15,7 +15,7 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import BadRow
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import refusals, throttle, undecodable
+from syncmon_ext.sync import refusals, throttle, undecodable, wide_texts
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
@@ -83,6 +83,7 @@ def _sent(
     chosen = selection(source, "main", unit, chunk)
     if not unit.large_values and largest_bytes(source, unit, chosen) > LARGE_BYTES:
         raise RunAlone(f"{unit.unit_id}: its values are large")
+    wide_texts.refuse_in_rows(source, unit, chosen.clause, chosen.values)
     names = columns(column.name for column in unit.copied)
     into = f"COPY {relation(unit.target_schema, table)} ({names}) FROM STDIN"
     longer = _longer.setdefault(source, {})

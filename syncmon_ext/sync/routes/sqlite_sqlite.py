@@ -13,9 +13,17 @@ from syncmon_ext.model.chunk import Chunk
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import CopyFailed, DatabaseUnavailable
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import engine_url, placing, refusals, rowid_nulls, throttle, transfer
+from syncmon_ext.sync import (
+    engine_url,
+    placing,
+    refusals,
+    rowid_nulls,
+    throttle,
+    transfer,
+    wide_texts,
+)
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.databases.sqlite import SqliteSession, place, read_only_uri
+from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession, place, read_only_uri
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
@@ -83,6 +91,7 @@ def _copied(target: SqliteSession, schema: str, unit: UnitPlan, chunk: Chunk, ta
     into = f"{placing.inserting(target, unit, table)} main.{ident(table)} ({names})"
     select = f"SELECT {rowid_nulls.selected(unit)} FROM {chosen.clause}"
     if pacer.bounded and not whole:
+        wide_texts.refuse_in_rows(target, unit, chosen.clause, chosen.values, written=True)
         rows = _paced(target, into, select, chosen.values, len(unit.copied), pacer)
     else:
         small = whole or largest_bytes(target, unit, chosen) > BIG_BYTES
@@ -142,8 +151,7 @@ def _paced(
     statement = f"{into} VALUES ({', '.join('?' * width)})"
     odd = OddTexts()
     # In UTF-16 they have other bytes than those that are read: there they are refused.
-    utf8 = target.execute("PRAGMA main.encoding") == [("UTF-8",)]
-    with target.guard(), target.raw_texts(odd.read if utf8 else str):
+    with target.guard(), target.raw_texts(odd.read if target.encoding == UTF8 else str):
         cursor = target.raw.execute(select, values)
         while True:
             batch = pacer.batch_rows(SLICE_ROWS)
