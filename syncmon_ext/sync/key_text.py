@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -14,9 +14,9 @@ SHOWN: Final = 120  # characters of a key in a message
 LONGEST: Final = 600  # bytes of a name: PostgreSQL's index takes 2,704 of all its columns
 
 
-def json(value: Any) -> str:
+def json(value: Any, *, order: Literal["sorted"] | None = None) -> str:
     """A value as JSON that every target keeps as it is."""
-    text = msgspec.json.encode(value).decode()
+    text = msgspec.json.encode(value, order=order).decode()
     # In a file in UTF-16 SQLite makes U+FFFD of either, see wide_texts.
     return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 

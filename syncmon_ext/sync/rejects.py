@@ -73,7 +73,7 @@ def written(
 
 
 def _filter(unit: UnitPlan) -> str:
-    return msgspec.json.encode(unit.where, order="sorted").decode()
+    return key_text.json(unit.where, order="sorted")
 
 
 def settle(session: Session, own: Ownership, units: Sequence[UnitPlan]) -> None:
