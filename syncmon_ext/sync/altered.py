@@ -15,6 +15,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.quoting import shown
+from syncmon_ext.sync.reflect import postgresql_types
 
 _TYPES: Final = """
 SELECT w.number - 1, a.attname, format_type(a.atttypid, a.atttypmod)
@@ -45,6 +46,24 @@ def refuse_in_target(session: AnySession, units: Sequence[UnitPlan]) -> None:
     for unit, table, types in zip(units, tables, _types(session, tables), strict=True):
         planned = {column.name: column.target_type for column in unit.copied}
         _refuse("target", table, _folded(session, planned), types)
+
+
+def labels_of_target(session: AnySession, unit: UnitPlan) -> list[str]:
+    """The labels of the enums in the columns that a unit fills; they are none where SQLite keeps texts."""
+    if not isinstance(session, PostgresSession):
+        return []
+    return postgresql_types.labels(session, [column.target_type for column in unit.copied])
+
+
+def refuse_labels(session: AnySession, unit: UnitPlan, known: Sequence[str]) -> None:
+    """Raise where one of the target's labels that were ``known`` when the unit began is another now: rows
+    that have it show a text that the source did not have."""
+    if known and not set(known) <= set(labels_of_target(session, unit)):
+        raise CopyFailed(
+            f"table {shown(unit.target_schema, unit.target_table)} of the target: a label of an enum was "
+            "renamed since the first rows were copied, and they show the new one",
+            hint="give the label its name back, or start the task fresh",
+        )
 
 
 def _folded(session: AnySession, planned: dict[str, str]) -> dict[str, str]:

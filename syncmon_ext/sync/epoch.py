@@ -19,6 +19,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     file: SourceFile | None = None  # of the source, where it is SQLite and not the target, too
     places: dict[str, int] | None = None  # of the source's columns, where it is SQLite
     rows: int | None = None  # as counted in the one snapshot that has been read so far
+    labels: list[str] = []  # of enums of the target, which show what lands in it: as they were then
 
     @classmethod
     def of(cls, text: str) -> Epoch:
@@ -28,8 +29,6 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """As the target holds it."""
-        if (self.makeup, self.file, self.places) == (None, None, None):
-            return self.order
         return msgspec.json.encode(self).decode()
 
 

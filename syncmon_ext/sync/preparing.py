@@ -93,6 +93,9 @@ def prepare(
             restarted, changed = True, SET_BACK
         elif row is not None and not through:
             before = Epoch.of(row.epoch)
+            begun = msgspec.structs.replace(
+                begun, labels=before.labels
+            )  # of when its rows began to land
             if msgspec.structs.replace(before, rows=None) != begun:
                 restarted, changed = _again(origin, before, begun)
                 warnings = [] if restarted else _doubts(before, begun)
@@ -111,6 +114,7 @@ def prepare(
             total = _total(origin, unit, upper)
             if snapshot is not None and begun.makeup is not None and begun.makeup.fixed:
                 begun = msgspec.structs.replace(begun, rows=total)
+            begun = msgspec.structs.replace(begun, labels=altered.labels_of_target(session, unit))
             row = UnitRow(
                 staging=None if unit.direct else names.staging(own, unit),
                 upper=upper,

@@ -107,6 +107,8 @@ def swap(target: Connection, own: Ownership, units: Sequence[UnitPlan]) -> list[
             rows = {unit_id: row.rows_swapped or 0 for unit_id, row in found.items()}
             waiting = [unit for unit in units if not found[unit.unit_id].swapped]
             _refuse_lost(session, waiting)
+            for unit in waiting:
+                altered.refuse_labels(session, unit, Epoch.of(found[unit.unit_id].epoch).labels)
             with _read_already():
                 warnings = _put(session, own, waiting, rows)
             fault_point("swap.placed")

@@ -93,3 +93,20 @@ def test_file_that_is_exchanged_for_ever_fails_its_table(tmp_path: Path) -> None
         it.control.set_throttle("nightly", Throttle())
         it.control.start("nightly")
         it.finish()
+
+
+@pytest.mark.parametrize("consistency", ["chunk", None])
+def test_label_that_is_renamed_while_it_is_read_is_the_same_in_all_rows(
+    consistency: str | None, tmp_path: Path
+) -> None:
+    options = {} if consistency is None else {"consistency": consistency}
+    with rig(tmp_path, "postgresql-sqlite", throttle=SLOW, **options) as it:
+        it.source.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+        it.source.execute("ALTER TABLE flights ALTER note TYPE mood USING 'sad'::mood")
+        it.begin()
+        it.source.execute("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'")
+        it.control.set_throttle("nightly", Throttle())
+        assert it.until_ended().state is State.COMPLETED
+        why = "flights: begun again from its first row, since a label of an enum was renamed"
+        assert why in it.messages()
+        assert it.target.execute("SELECT DISTINCT note FROM flights") == [("blue",)]

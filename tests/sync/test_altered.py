@@ -156,6 +156,49 @@ def test_replay_into_or_out_of_an_altered_table_is_refused(database: Maker, side
     assert replaying.listed(copy.target, "store1", "task", 10).total == 1
 
 
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("spec", MODES.values(), ids=MODES)
+def test_target_whose_enum_got_another_label_before_the_swap_is_refused(
+    database: Maker, spec: dict[str, Any], there: bool
+) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for side in (source, target) if there else (source,):
+        side.run("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+        side.run("CREATE TABLE t (id bigint PRIMARY KEY, v mood[])")
+    if not there:
+        target.run("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+    source.run("INSERT INTO t VALUES (1, '{sad}'), (2, '{glad}'), (3, '{sad}')")
+    copy = Copy(source, target, tables=["t"], **{"verify": "count", **spec})
+    unit = copy.units[0]
+    with copy.claimed():
+        first, *others = copy.chunks(unit, copy.prepare(unit), 1)
+        copy.copy(unit, first)
+        target.run("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'")
+        target.run("ALTER TYPE mood ADD VALUE 'sad'")  # or the next chunk is refused
+        assert not copy.prepare(unit).restarted  # as where it is resumed
+        for chunk in others:
+            copy.copy(unit, chunk)
+        with pytest.raises(CopyFailed, match="a label of an enum was renamed") as error:
+            copy.swap(unit)
+        assert "start the task fresh" in error.value.hint
+    if not spec.get("direct") and there:
+        assert target.query("SELECT * FROM t") == []
+
+
+def test_target_whose_enum_got_one_more_label_is_not_refused(database: Maker) -> None:
+    source, target = database("postgresql"), database("postgresql")
+    for side in (source, target):
+        side.run("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+        side.run("CREATE TABLE t (id bigint PRIMARY KEY, v mood)")
+    source.run("INSERT INTO t VALUES (1, 'sad')")
+    copy = Copy(source, target, tables=["t"])
+    with copy.claimed():
+        copy.copy_all(copy.units[0], 10)
+        target.run("ALTER TYPE mood ADD VALUE 'mad' BEFORE 'glad'")
+        copy.swap(*copy.units)
+    assert target.query("SELECT id, v::text FROM t") == [(1, "sad")]
+
+
 def test_column_that_got_no_other_type_is_not_refused(database: Maker) -> None:
     source, target = pair(database, INTEGERS, "5")
     copy = Copy(source, target, tables=["t"], mode="append")

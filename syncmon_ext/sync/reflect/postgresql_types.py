@@ -49,6 +49,15 @@ SELECT name, CASE WHEN {_ARRAY} THEN y.typelem ELSE y.oid END::bigint
 FROM unnest(%s::text[]) AS name JOIN pg_type y ON y.oid = to_regtype(name)
 """  # noqa: S608  # parts of our own
 
+_LABELS: Final = f"""
+WITH RECURSIVE reached (t) AS (
+    SELECT to_regtype(name)::oid FROM unnest(%s::text[]) AS name
+    UNION SELECT part.t FROM reached r JOIN pg_type y ON y.oid = r.t, LATERAL ({PARTS}) AS part (t)
+    WHERE part.t::bigint >= {FIRST_OWN}
+)
+SELECT e.oid::bigint || ' ' || e.enumlabel FROM reached r JOIN pg_enum e ON e.enumtypid = r.t ORDER BY e.oid
+"""  # noqa: S608  # parts of our own
+
 
 def definitions(session: PostgresSession, types: Collection[int]) -> dict[int, str]:
     """What each of ``types`` is, and then every type that it is made of; of those that are not PostgreSQL's
@@ -65,3 +74,10 @@ def named(session: PostgresSession, names: Sequence[str]) -> dict[str, str]:
     numbers: dict[str, int] = dict(session.execute(_NAMED, (list(names),)))
     found = definitions(session, numbers.values())
     return {name: found[number] for name, number in numbers.items() if number in found}
+
+
+def labels(session: PostgresSession, names: Collection[str]) -> list[str]:
+    """The labels of enums within the types that go by ``names``, behind the OID of each; those that are
+    PostgreSQL's own have no schema in their names, and no labels."""
+    own = sorted({name for name in names if "." in name})
+    return [label for (label,) in session.execute(_LABELS, (own,))] if own else []
