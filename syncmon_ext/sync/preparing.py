@@ -37,7 +37,7 @@ from syncmon_ext.sync import (
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import READER, AnySession
-from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession
+from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession, place
 from syncmon_ext.sync.epoch import Epoch
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.ownership import Ownership
@@ -152,7 +152,7 @@ def _file(origin: AnySession, session: AnySession) -> SourceFile | None:
     """The source's file; None where it is the target as well, with all that is remembered of it."""
     if not isinstance(origin, SqliteSession):
         return None
-    if isinstance(session, SqliteSession) and origin.path.samefile(session.path):
+    if isinstance(session, SqliteSession) and place(session.path) == origin.places["main"]:
         return None
     with origin.reading():
         return source_file.of(origin)

@@ -254,6 +254,39 @@ def test_file_that_goes_by_another_name_now_is_the_same(database: Maker) -> None
         assert not again.prepare(unit).restarted
 
 
+def test_copy_within_a_file_goes_on_wherever_the_file_is_brought(database: Maker) -> None:
+    source = database("sqlite")
+    Path(source.path).unlink()
+    make(source.path, "old")
+    copy = Copy(source, source, tables=[{"name": "t", "target": "u"}])
+    (unit,) = copy.units
+    with copy.claimed():
+        first, *others = copy.chunks(unit, copy.prepare(unit), 30)
+        copy.copy(unit, first)
+        sessions.close_all()
+        brought = shutil.copyfile(source.path, f"{source.path}.brought")
+        Path(brought).rename(source.path)
+        assert not copy.prepare(unit).restarted
+        for chunk in others:
+            copy.copy(unit, chunk)
+        copy.swap(unit)
+    assert source.query("SELECT * FROM u ORDER BY id") == source.query("SELECT * FROM t")
+
+
+def test_file_that_is_gone_is_read_on_where_it_is_open(database: Maker) -> None:
+    source, target, copy = begun(database, "postgresql")
+    rows = source.query("SELECT * FROM t")
+    (unit,) = copy.units
+    with copy.claimed():
+        first, *others = copy.chunks(unit, copy.prepare(unit), 30)
+        copy.copy(unit, first)
+        Path(source.path).unlink()
+        for chunk in others:
+            copy.copy(unit, chunk)
+        copy.swap(unit)
+    assert target.query("SELECT * FROM t ORDER BY id") == rows
+
+
 @pytest.mark.parametrize("epoch", ["", '{"order":""}'])
 def test_unit_of_an_older_syncmon_goes_on(database: Maker, dialect: str, epoch: str) -> None:
     source, target, copy = begun(database, dialect)
