@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from syncmon_ext.model.chunk import Chunk, KeyValue
+from syncmon_ext.model.errors import CopyFailed
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import ranges, sampling
+from syncmon_ext.sync import key_text, ranges, sampling
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.keys import packed, selected, unpacked
-from syncmon_ext.sync.quoting import ident, relation
+from syncmon_ext.sync.quoting import ident, relation, shown
 
 # A range of a key's first column costs a tenth less to read than one of all its columns. A chunk ends with
 # all rows of a value of that column where they are no more than this part of it.
@@ -65,6 +66,13 @@ def following(
             rows += more
         if end == high:
             return [*chunks, Chunk(low=low, high=high, rows=rows if counted else None)]
+        if end == low:
+            raise CopyFailed(
+                f"table {shown(unit.source_schema, unit.source_table)}: rows that lie behind the key "
+                f"{key_text.shortened(end)} have that very key: the database compares it otherwise than it "
+                "gives it",
+                hint="correct that key in the source, or name another with key = [...]",
+            )
         chunks.append(Chunk(low=low, high=end, rows=rows if counted else None))
         low = end
     return chunks

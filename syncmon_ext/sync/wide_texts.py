@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from syncmon_ext.model.errors import BadRow
+from syncmon_ext.model.errors import BadRow, CopyFailed
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import refusals
 from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession
-from syncmon_ext.sync.quoting import read_column, read_columns, shown
+from syncmon_ext.sync.quoting import ident, read_column, read_columns, shown
 from syncmon_ext.sync.storage_checks import in_the_row
 
 _CHANGED: Final = "\ufffe", "\uffff"
@@ -37,6 +37,19 @@ def refuse_in_copy(unit: UnitPlan, data: bytes) -> None:
         for column, field in zip(unit.copied, line.split(b"\t"), strict=False):
             if any(character in field for character in _CHANGED_BYTES):
                 raise _bad(unit, column.name, _NONCHARACTER)
+
+
+def refuse_in_window(session: SqliteSession, unit: UnitPlan, last: Any) -> None:
+    """Raise CopyFailed where the last value of the cursor is a text that SQLite takes for another."""
+    if not isinstance(last, str) or not any(character in last for character in _CHANGED):
+        return
+    if session.encoding != UTF8:
+        raise CopyFailed(
+            f"table {shown(unit.source_schema, unit.source_table)}: the greatest value of the cursor "
+            f"{unit.cursor} {CHANGED_KEY}: its row would be left out",
+            hint=f"it comes first of ORDER BY {ident(unit.cursor or '')} DESC: correct it, or use another "
+            "cursor",
+        )
 
 
 def refuse_in_rows(

@@ -7,7 +7,15 @@ from typing import Any
 
 from syncmon_ext.model.chunk import KeyValue, Window
 from syncmon_ext.model.plan import UnitPlan
-from syncmon_ext.sync import cursor_kinds, cursor_texts, cursors, filters, ranges, watermark
+from syncmon_ext.sync import (
+    cursor_kinds,
+    cursor_texts,
+    cursors,
+    filters,
+    ranges,
+    watermark,
+    wide_texts,
+)
 from syncmon_ext.sync.databases.postgresql import PostgresSession
 from syncmon_ext.sync.databases.sessions import AnySession
 from syncmon_ext.sync.databases.sqlite import SqliteSession
@@ -93,6 +101,7 @@ def _in_sqlite(
         low = kind.low
     ask = f"SELECT max({column}) FROM {table} WHERE {' AND '.join(wanted)}"
     high = session.execute(ask, bind.values)[0][0]
+    wide_texts.refuse_in_window(session, unit, high)
     known = None if mark is None else at
     if kind in (cursor_kinds.TIMES, cursor_kinds.TEXTS) and not cursor_texts.are_times(high, known):
         first, last = _ends(session, unit, column, kind)

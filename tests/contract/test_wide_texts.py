@@ -169,3 +169,31 @@ def test_row_with_the_last_key_is_not_left_out(database: Maker, target_dialect: 
     again = Copy(source, target, tables=["t"], verify="count")
     again.run(2)
     assert target.query("SELECT k FROM t ORDER BY k") == [("a",), ("b",), ("\ufffd",)]
+
+
+def test_row_with_the_last_value_of_a_cursor_is_not_left_out(database: Maker) -> None:
+    source, target = wide(database, "le"), wide(database, "le")
+    source.insert("t", [(10, "plain", "a")])
+    insert_units(source, "le", NONCHARACTER)
+    tables = [{"name": "t", "cursor": "v"}]
+    copy = Copy(source, target, tables=tables, mode="incremental")
+    with (
+        copy.claimed(),
+        pytest.raises(CopyFailed, match="the greatest value of the cursor v has a character U"),
+    ):
+        copy.prepare(copy.units[0])
+
+
+def test_walk_ends_at_keys_that_come_again(database: Maker) -> None:
+    source = database("sqlite")
+    source.run(
+        "PRAGMA encoding = 'UTF-16le'",
+        "CREATE TABLE t (k TEXT NOT NULL PRIMARY KEY)",
+        "CREATE TABLE made (data BLOB)",
+        "INSERT INTO made VALUES (X'6100'), (X'FEFF'), (X'FEFF0100'), (X'FF00')",
+        "INSERT INTO t SELECT CAST(data AS TEXT) FROM made",
+        "DROP TABLE made",
+    )
+    copy = Copy(source, database("postgresql"), tables=["t"])
+    with copy.claimed(), pytest.raises(CopyFailed, match="have that very key"):
+        copy.copy_all(copy.units[0], 1)
