@@ -162,6 +162,19 @@ def has_rejects(session: Session) -> bool:
     return _there(session, [ledger(session.dialect).rejects])
 
 
+def columns(session: Session, table: Table) -> set[str]:
+    """The columns that one of the tables has, which an older version may have made."""
+    if session.dialect == "postgresql":
+        rows = session.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+            "AND NOT attisdropped",
+            (relation(table.schema, table.name),),
+        )
+    else:
+        rows = session.execute("SELECT name FROM pragma_table_info(?)", (table.name,))
+    return {row[0] for row in rows}
+
+
 def create(session: Session) -> None:
     """Make the tables, or bring them up to date; within the caller's transaction.
 
@@ -175,9 +188,9 @@ def create(session: Session) -> None:
     tables = ledger(session.dialect)
     for table in tables.all():
         session.run_change(CreateTable(table, if_not_exists=True))
-        columns = _columns(session, table)
+        there = columns(session, table)
         for column in table.columns:
-            if column.name not in columns:  # a column of a newer version may be NULL
+            if column.name not in there:  # a column of a newer version may be NULL
                 name = relation(table.schema, table.name)
                 session.change(f"ALTER TABLE {name} ADD COLUMN {ident(column.name)} {column.type}")
         if _key(session, table) != {column.name for column in table.primary_key}:
@@ -217,18 +230,6 @@ def _there(session: Session, tables: Sequence[Table]) -> bool:
     return bool(found[0][0] == len(names))
 
 
-def _columns(session: Session, table: Table) -> set[str]:
-    if session.dialect == "postgresql":
-        rows = session.execute(
-            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
-            "AND NOT attisdropped",
-            (relation(table.schema, table.name),),
-        )
-    else:
-        rows = session.execute("SELECT name FROM pragma_table_info(?)", (table.name,))
-    return {row[0] for row in rows}
-
-
 def _key(session: Session, table: Table) -> set[str]:
     """The columns of the primary key that a table has."""
     if session.dialect == "postgresql":
@@ -255,8 +256,8 @@ def _give_key(session: Session, table: Table) -> None:
         session.change(f"ALTER TABLE {name} {dropped}ADD PRIMARY KEY ({key})")
         return
     older = ident(f"{table.name}_older")
-    columns = ", ".join(ident(column.name) for column in table.columns)
+    every = ", ".join(ident(column.name) for column in table.columns)
     session.change(f"ALTER TABLE {name} RENAME TO {older}")
     session.run_change(CreateTable(table))
-    session.change(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {older}")  # noqa: S608  # quoted
+    session.change(f"INSERT INTO {name} ({every}) SELECT {every} FROM {older}")  # noqa: S608  # quoted
     session.change(f"DROP TABLE {older}")

@@ -30,7 +30,7 @@ from syncmon_ext.model.task import Mode
 from syncmon_ext.store.upsert import upsert
 from syncmon_ext.sync import key_text
 from syncmon_ext.sync.databases.base import Session
-from syncmon_ext.sync.ledger import is_current, ledger
+from syncmon_ext.sync.ledger import columns, ledger
 from syncmon_ext.sync.listing import listed
 from syncmon_ext.sync.ownership import Ownership
 
@@ -207,14 +207,14 @@ def _named(table: Table, key: KeyValue) -> ColumnElement[bool]:
 def _of_task(session: Session, store_id: str, task_id: str) -> Select[tuple[Any, ...]]:
     """All rejects of a task, the newest first."""
     table = ledger(session.dialect).rejects
-    current = is_current(session)
+    there = columns(session, table)
     return (
         select(
             table.c.unit_id,
             table.c.run_id,
             table.c.row_key,
-            table.c.row_text if current else null(),
-            table.c.row_filter if current else null(),
+            table.c.row_text if "row_text" in there else null(),
+            table.c.row_filter if "row_filter" in there else null(),
             table.c.key_shown,
             table.c.column_name,
             table.c.error,
