@@ -57,9 +57,10 @@ _MADE_OF: Final = f"{_WANTED}{_SHOWN}, '{{}}'::text[], '{{}}'::text[] FROM wante
 _MADE_OF_OWN: Final = f"""{_WANTED},
 called (class, id, whose) AS ({CALLED}),
 types (id) AS (
-    SELECT a.atttypid FROM wanted w JOIN parts p ON true JOIN pg_attribute a ON a.attrelid = p.id
+    SELECT a.atttypid FROM wanted w JOIN pg_class t ON t.oid = w.id JOIN parts p ON true
+    JOIN pg_attribute a ON a.attrelid = p.id
     WHERE a.attnum > 0 AND a.atttypid::bigint >= {postgresql_types.FIRST_OWN}
-          AND (p.id <> w.id OR a.attname = ANY (w.names))
+          AND (a.attname = ANY (w.names) OR (t.relkind = 'v' AND p.id <> w.id))
     UNION SELECT c.id FROM called c WHERE c.class = 'pg_type'::regclass
     UNION SELECT part.t FROM types t JOIN pg_type y ON y.oid = t.id,
         LATERAL ({postgresql_types.PARTS}) AS part (t)

@@ -164,6 +164,37 @@ def test_what_changes_no_earlier_row_lets_it_go_on(
         assert target.query(f"SELECT v, count(*) FROM {name} GROUP BY v") == [("sad", 30)]
 
 
+@pytest.mark.parametrize("done", [RENAMED, "ALTER TABLE t DROP COLUMN w; DROP TYPE mood"])
+@pytest.mark.parametrize("consistency", [None, "chunk"])
+def test_label_of_a_column_of_partitions_that_is_not_read_lets_it_go_on(
+    database: Maker, done: str, consistency: str | None
+) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run(
+        MOOD,
+        "CREATE TYPE weather AS ENUM ('wet', 'dry')",
+        "CREATE TABLE t (id int PRIMARY KEY, v weather, w mood) PARTITION BY RANGE (id)",
+        "CREATE TABLE part PARTITION OF t FOR VALUES FROM (0) TO (100)",
+        "INSERT INTO t SELECT n, 'wet', 'sad' FROM generate_series(1, 30) n",
+    )
+    only = {"name": "t", "columns": ["id", "v"]}
+    copy = Copy(source, target, tables=[only], consistency=consistency)
+    (unit,) = copy.units
+    for number in range(2):
+        with copy.claimed():
+            copy.snapshot = None if consistency else copy.snapshot
+            mark = copy.prepare(unit)
+            assert (mark.restarted, mark.chunks_committed) == (False, 2 * number)
+            first, *others = copy.chunks(unit, mark, 10)
+            copy.copy(unit, first)
+            if others:
+                source.run(*done.split("; "))
+                copy.copy(unit, others[0])
+    copy.swap(unit)
+    sessions.close_all()
+    assert target.query("SELECT v, count(*) FROM t GROUP BY v") == [("wet", 30)]
+
+
 CALLING = {
     "function": (
         "CREATE FUNCTION said(n int) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT ''a''::text'",
