@@ -6,13 +6,16 @@ columns have numbers that stay, see sync.makeup.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
+from typing import Final
 
 from syncmon_ext.model.errors import SourceExchanged
 from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync.databases.sqlite import SqliteSession
 
 CHANGED = "its columns are others now"
+_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def of(session: SqliteSession, schema: str, unit: UnitPlan) -> dict[str, int]:
@@ -20,11 +23,16 @@ def of(session: SqliteSession, schema: str, unit: UnitPlan) -> dict[str, int]:
     named = {column.name for column in unit.columns} | {*unit.key, *unit.where}
     if unit.cursor is not None:
         named.add(unit.cursor)
-    wanted = {name.lower() for name in named}
+    wanted = {_folded(name) for name in named}
     rows = session.execute(
-        "SELECT lower(name), cid FROM pragma_table_xinfo(?, ?)", (unit.source_table, schema)
+        "SELECT name, cid FROM pragma_table_xinfo(?, ?)", (unit.source_table, schema)
     )
-    return {name: place for name, place in rows if name in wanted}
+    return {_folded(name): place for name, place in rows if _folded(name) in wanted}
+
+
+def _folded(name: str) -> str:
+    """The name as SQLite compares it, which tells no case apart of the letters of ASCII alone."""
+    return name.translate(_LOWER)
 
 
 def check(

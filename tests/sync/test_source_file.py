@@ -143,18 +143,22 @@ SWAPPED = [
 
 
 @pytest.mark.parametrize("columns", [["id", "v", "w"], ["id", "v"]])
+@pytest.mark.parametrize("names", ["vw", "VW", "ÄÖ"])
 def test_columns_that_exchange_their_names_are_not_mixed(
-    database: Maker, dialect: str, columns: list[str]
+    database: Maker, dialect: str, columns: list[str], names: str
 ) -> None:
     source, target = database("sqlite"), database(dialect)
-    source.run("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v TEXT, w TEXT)")
+    columns = [name.translate(str.maketrans("vw", names)) for name in columns]
+    source.run(
+        f"CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, {names[0]} TEXT, {names[1]} TEXT)"
+    )
     source.insert("t", [(n, f"v{n}", f"w{n}") for n in range(ROWS)])
     copy = Copy(source, target, tables=[{"name": "t", "columns": columns}])
     (unit,) = copy.units
     with copy.claimed():
         first, second, *_ = copy.chunks(unit, copy.prepare(unit), 30)
         copy.copy(unit, first)
-        source.run(*SWAPPED)
+        source.run(*(s.translate(str.maketrans("vw", names)) for s in SWAPPED))
         with pytest.raises(SourceExchanged, match="its columns are others now"):
             copy.copy(unit, second)
         mark = copy.prepare(unit)
@@ -164,7 +168,8 @@ def test_columns_that_exchange_their_names_are_not_mixed(
         source.run("ALTER TABLE t ADD COLUMN x TEXT")
         assert not copy.prepare(unit).restarted
         copy.swap(unit)
-    read = f"SELECT {', '.join(columns)} FROM t ORDER BY id"
+    quoted = ", ".join(f'"{name}"' for name in columns)
+    read = f"SELECT {quoted} FROM t ORDER BY id"
     assert target.query(read) == source.query(read)
 
 
