@@ -305,7 +305,7 @@ def _total(session: AnySession, unit: UnitPlan, upper: KeyValue | None) -> int |
             return None
         where = ranges.where(unit, None, upper, session.literal)
         return int(session.execute(f"SELECT count(*) FROM {table}{where}")[0][0])
-    if session.path.stat().st_size > COUNT_BYTES:
+    if session.size > COUNT_BYTES:
         return None
     bind = ranges.Binder()
     where = ranges.where(unit, None, upper, bind)

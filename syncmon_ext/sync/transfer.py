@@ -23,7 +23,7 @@ _MOVES_RECORDS: Final = {"RowCell", "RowData"}  # of SQLite's machine; a plain I
 
 def expected(source: SqliteSession, unit: UnitPlan) -> bool:
     """True where the unit's whole table should be moved as one chunk: it is small enough for that."""
-    return _possible(unit) and source.path.stat().st_size <= AT_ONCE_BYTES
+    return _possible(unit) and source.size <= AT_ONCE_BYTES
 
 
 def _possible(unit: UnitPlan) -> bool:

@@ -245,6 +245,24 @@ def test_file_that_is_written_to_is_no_other(
     assert target.query("SELECT count(*) FROM t") in ([(ROWS,)], [(ROWS - 1,)])
 
 
+def test_unit_begins_while_its_file_is_moved_away_and_goes_on_once_it_is_back(
+    database: Maker, dialect: str
+) -> None:
+    source, target, copy = begun(database, dialect)
+    (unit,) = copy.units
+    here = Path(source.path)
+    with copy.claimed():
+        copy.prepare(unit)
+        away = here.rename(f"{here}.away")
+        assert copy.prepare(unit).committed == []
+        away.rename(here)
+        assert not copy.prepare(unit).restarted
+        for chunk in copy.chunks(unit, copy.prepare(unit), 30):
+            copy.copy(unit, chunk)
+        copy.swap(unit)
+    assert target.query("SELECT * FROM t ORDER BY id") == source.query("SELECT * FROM t")
+
+
 def test_file_that_goes_by_another_name_now_is_the_same(database: Maker) -> None:
     source, target, copy = begun(database, "sqlite")
     (unit,) = copy.units

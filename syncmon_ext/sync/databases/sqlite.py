@@ -131,6 +131,14 @@ class SqliteSession:
         mine = self.places["main"]
         return mine is not None and place(self.path) not in (None, mine)
 
+    @property
+    def size(self) -> int:
+        """The bytes of the database's pages; its file may have been moved away meanwhile."""
+        found = self.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        )
+        return int(found[0][0])
+
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of a statement of text."""
         with self.guard():
