@@ -10,6 +10,7 @@ from syncmon_ext.model.plan import UnitPlan
 from syncmon_ext.sync import (
     cursor_kinds,
     cursor_texts,
+    cursor_times,
     cursors,
     filters,
     ranges,
@@ -62,6 +63,8 @@ def _in_postgresql(
             opened, warnings = _in_postgresql(session, unit, None)
             return opened, [_given_up(unit, known, "times"), *warnings]
         told = cursor_texts.looked_at(unit, first, greatest, known)
+    if kind in (*cursors.TIMES, *cursors.TEXTS):
+        told += cursor_times.warnings(unit, high)
     begin = first if mark is None else mark[0]  # the first finite one: -infinity lies before it
     low = None
     if begin is not None:
@@ -109,6 +112,7 @@ def _in_sqlite(
             opened, warnings = _in_sqlite(session, unit, None)
             return opened, [_given_up(unit, known, "times"), *warnings]
         warnings += cursor_texts.looked_at(unit, first, last, known)
+    warnings += cursor_times.warnings(unit, at if high is None else high)
     if mark is not None and high is None:
         warnings.append(_set_back(unit))
     return Window(
