@@ -13,6 +13,7 @@ import pytest
 
 from syncmon_ext.model.errors import CopyFailed, SourceExchanged
 from syncmon_ext.sync import source_file
+from syncmon_ext.sync.attempts import attempted
 from syncmon_ext.sync.databases import sessions
 from syncmon_ext.sync.source_file import SourceFile
 from tests.sync.copying import Copy, owner
@@ -108,6 +109,24 @@ def test_bad_row_of_another_file_is_not_set_aside(
         with pytest.raises(SourceExchanged):
             copy.copy(unit, second)
     assert target.query("SELECT count(*) FROM _syncmon_rejects") == [(0,)]
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_unit_that_may_set_rows_aside_is_read_from_the_other_file(
+    database: Maker, dialect: str, exchange: Callable[[Path], None]
+) -> None:
+    source, target, copy = begun(database, dialect, max_rejects=1)
+    (unit,) = copy.units
+    with copy.claimed():
+        first, second, *_ = copy.chunks(unit, copy.prepare(unit), 30)
+        copy.copy(unit, first)
+        exchange(Path(source.path))
+        with pytest.raises(SourceExchanged):
+            attempted("t", copy.copy, unit, second)
+        for chunk in copy.chunks(unit, copy.prepare(unit), 30):
+            attempted("t", copy.copy, unit, chunk)
+        copy.swap(unit)
+    assert target.query("SELECT * FROM t ORDER BY id") == source.query("SELECT * FROM t")
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)

@@ -66,10 +66,10 @@ def _attach(source: Connection, target: SqliteSession) -> str:
     here = place(path)
     for _, name, file in target.execute("PRAGMA database_list"):
         if name == _ATTACHED:
-            # Within a transaction none can be detached: what is read is looked at, see source_file.
-            same = target.in_transaction or target.places.get(_ATTACHED) == here
-            if path.exists() and path.samefile(file) and same:
+            if target.places.get(_ATTACHED) == here and path.exists() and path.samefile(file):
                 return _ATTACHED
+            if target.in_transaction:  # none can be detached: the next session attaches it
+                raise DatabaseUnavailable(f"{source.name}: {path} was exchanged while it was read")
             target.change(f"DETACH {_ATTACHED}")
     target.change(f"ATTACH ? AS {_ATTACHED}", (read_only_uri(path),))
     if place(path) != here:
