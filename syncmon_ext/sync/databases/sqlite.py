@@ -72,6 +72,17 @@ def read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
 
 
+def roll_back_abandoned(path: Path) -> None:
+    """Undo what a killed writer left in the journal, as the next writer would: a reader cannot."""
+    uri = f"file:{quote(str(path))}?mode=rw"
+    with suppress(sqlite3.Error):
+        connection = sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema")
+        finally:
+            connection.close()
+
+
 class SqliteSession:
     """A connection to a SQLite file, in autocommit until ``transaction()``."""
 
@@ -255,7 +266,7 @@ class SqliteSession:
             return InvalidConfig(f"{self.name}: {self.path} is not a SQLite database")
         if code in _ABANDONED:
             self.broken = True
-            self._roll_back_abandoned()
+            roll_back_abandoned(self.path)
             return DatabaseUnavailable(f"{self.name}: a writer died in the middle; rolled back")
         if primary == sqlite3.SQLITE_READONLY:
             return CopyFailed(
@@ -268,16 +279,6 @@ class SqliteSession:
             hint = refusals.sqlite_hint(text, column=column)
             return BadRow(f"{self.name}: {text}", hint=hint, column=column, reason=text)
         return CopyFailed(f"{self.name}: {text}", hint=refusals.sqlite_hint(text))
-
-    def _roll_back_abandoned(self) -> None:
-        """Undo what a killed writer left in the journal, as the next writer would: a reader cannot."""
-        uri = f"file:{quote(str(self.path))}?mode=rw"
-        with suppress(sqlite3.Error):
-            connection = sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)
-            try:
-                connection.execute("SELECT count(*) FROM sqlite_schema")
-            finally:
-                connection.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -23,7 +23,13 @@ from syncmon_ext.sync import (
     wide_texts,
 )
 from syncmon_ext.sync.databases.sessions import AnySession
-from syncmon_ext.sync.databases.sqlite import UTF8, SqliteSession, place, read_only_uri
+from syncmon_ext.sync.databases.sqlite import (
+    UTF8,
+    SqliteSession,
+    place,
+    read_only_uri,
+    roll_back_abandoned,
+)
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.quoting import columns, ident
 from syncmon_ext.sync.routes.base import Landed, Way
@@ -71,7 +77,11 @@ def _attach(source: Connection, target: SqliteSession) -> str:
             if target.in_transaction:  # none can be detached: the next session attaches it
                 raise DatabaseUnavailable(f"{source.name}: {path} was exchanged while it was read")
             target.change(f"DETACH {_ATTACHED}")
-    target.change(f"ATTACH ? AS {_ATTACHED}", (read_only_uri(path),))
+    try:
+        target.change(f"ATTACH ? AS {_ATTACHED}", (read_only_uri(path),))
+    except DatabaseUnavailable:
+        roll_back_abandoned(path)  # the journal may be its own: the session looks to the target's
+        raise
     if place(path) != here:
         raise DatabaseUnavailable(f"{source.name}: {path} was exchanged while it was opened")
     target.places[_ATTACHED] = here
