@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from syncmon_ext.model.connection import Connection
 from syncmon_ext.model.errors import SnapshotLost
 from syncmon_ext.model.plan import UnitPlan
@@ -116,13 +118,16 @@ def check(source: Connection, session: AnySession, units: Sequence[UnitPlan]) ->
 
 def compare(session: AnySession, unit: UnitPlan) -> None:
     """Raise SnapshotLost where the table is no longer what it was when its first chunk was read: without a
-    snapshot, each chunk finds a state of its own.
+    snapshot, each chunk finds a state of its own. Partitions may come and go as rows do.
 
     To be asked in the transaction that has read the chunk.
     """
     if unit.made_of is None or not isinstance(session, PostgresSession):
         return
-    if found := makeup.difference(session, unit.made_of, makeup.of(session, unit)):
+    before, now = (
+        msgspec.structs.replace(each, parts=[]) for each in (unit.made_of, makeup.of(session, unit))
+    )
+    if found := makeup.difference(session, before, now):
         raise _lost(
             f"{session.name}: {unit.source_table} was changed since its first rows were read: {found}"
         )

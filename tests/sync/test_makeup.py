@@ -308,3 +308,30 @@ def test_unit_that_an_older_syncmon_began_goes_on(database: Maker) -> None:
         assert not mark.restarted and mark.chunks_committed == 1
         assert "sad" in str(target.query("SELECT epoch FROM _syncmon.units"))
     sessions.close_all()
+
+
+def test_partitions_come_and_go_between_chunks_that_are_each_a_state_of_their_own(
+    database: Maker,
+) -> None:
+    source, target = database("postgresql"), database("sqlite")
+    source.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id)",
+        "CREATE TABLE a PARTITION OF t FOR VALUES FROM (0) TO (16)",
+        "CREATE TABLE b PARTITION OF t FOR VALUES FROM (16) TO (100)",
+        "CREATE TABLE c (id int PRIMARY KEY, v int)",
+        "INSERT INTO t SELECT n, n FROM generate_series(1, 30) n",
+        "INSERT INTO c VALUES (100, 100)",
+    )
+    copy = Copy(source, target, tables=["t"], consistency="chunk")
+    (unit,) = copy.units
+    with copy.claimed():
+        copy.snapshot = None
+        first, second, third = copy.chunks(unit, copy.prepare(unit), 10)
+        copy.copy(unit, first)
+        source.run("ALTER TABLE t DETACH PARTITION a")
+        copy.copy(unit, second)
+        source.run("ALTER TABLE t ATTACH PARTITION c FOR VALUES FROM (100) TO (200)")
+        copy.copy(unit, third)
+        copy.swap(unit)
+    wanted = [n for n in range(1, 31) if n <= 10 or n >= 16]
+    assert target.query("SELECT id FROM t ORDER BY id") == [(n,) for n in wanted]
