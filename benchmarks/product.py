@@ -101,14 +101,14 @@ def run(
             control.start("copy")
             watching = time.thread_time()
             progress = _until_it_ends(store, catalog)
-            watching = time.thread_time() - watching
+            cost.watch_cpu = time.thread_time() - watching
             cost.wall = time.perf_counter() - started
         store.close()
         if progress.state is not State.COMPLETED:
             errors = [unit.error for unit in progress.units if unit.error]
             raise RuntimeError(f"{progress.state}: {progress.error} {errors[:3]}")
         if monitor is not None and monitor.exists():
-            cost.monitor_cpu = watching + sum(map(float, monitor.read_text().split()))
+            cost.monitor_cpu = sum(map(float, monitor.read_text().split()))
         if notes is not None and notes.exists():
             cost.note = _shares(notes)
             if progress.limited_by:

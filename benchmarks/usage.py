@@ -30,7 +30,8 @@ class Cost(msgspec.Struct, kw_only=True):
     cpu: float = 0.0  # of the program and its children; databases in its process are part of it
     server_cpu: float = 0.0  # of both PostgreSQL servers
     peak_mib: float = 0.0  # summed proportional set size of the program's processes
-    monitor_cpu: float = 0.0  # of the monitor: what it takes in the worker and in who watches
+    monitor_cpu: float = 0.0  # of the monitor in the worker
+    watch_cpu: float = 0.0  # of who watches the store
     note: str = ""
 
 

@@ -33,6 +33,13 @@ class FrozenRun(msgspec.Struct, frozen=True, kw_only=True):
     only_units: list[str] | None
 
 
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told."""
+
+    state: State  # that the run should be in, or come to
+    throttle: Throttle | None
+
+
 def create_run(
     connection: Connection,
     *,
@@ -254,15 +261,23 @@ def release(connection: Connection, run_id: str, token: int) -> None:
     )
 
 
-def holds(connection: Connection, run_id: str, token: int) -> State | None:
-    """Count the heartbeat up and give the run's state; None where a newer owner holds the run."""
+def holds(connection: Connection, run_id: str, token: int) -> Command | None:
+    """Count the heartbeat up and give what the worker is told; None where a newer owner holds the run."""
     row = connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id, runs.c.token == token)
         .values(heartbeat=runs.c.heartbeat + 1)
-        .returning(runs.c.state)
+        .returning(runs.c.state, runs.c.throttle)
     ).one_or_none()
-    return None if row is None else State(row.state)
+    return None if row is None else Command(state=State(row.state), throttle=row.throttle)
+
+
+def command(connection: Connection, run_id: str) -> Command:
+    """What the worker of a run is told."""
+    row = connection.execute(
+        select(runs.c.state, runs.c.throttle).where(runs.c.run_id == run_id)
+    ).one()
+    return Command(state=State(row.state), throttle=row.throttle)
 
 
 def update_run(connection: Connection, run_id: str, **values: Any) -> None:

@@ -22,12 +22,14 @@ from syncmon_ext.model.task import Throttle
 from syncmon_ext.model.unit import UnitRuntime
 from syncmon_ext.store import log, runs, samples, units
 from syncmon_ext.store.log import NewEntry
+from syncmon_ext.store.runs import Command
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.lease import HEARTBEAT_SECONDS
 
-LISTEN_SECONDS: Final = 0.2  # how soon a command is heard
-FIGURES_SECONDS: Final = 0.4  # between two writes of nothing but how far running units are
+TICK_SECONDS: Final = 0.25  # how soon what has changed is written
+LISTEN_SECONDS: Final = 0.5  # how soon a command is heard; with each write it is, too
+FIGURES_SECONDS: Final = 0.5  # between two writes of nothing but how far running units are
 SAMPLE_SECONDS: Final = 1.0
 STORE_PATIENCE_SECONDS: Final = 600.0  # at the very end; then the run is left to a takeover
 KEEP_LOG: Final = 20_000  # entries held back while the store is gone; more would be memory
@@ -51,7 +53,7 @@ class Recorder:
         self._units: dict[str, UnitRuntime] = {}
         self._entries: list[NewEntry] = []
         self._totals: dict[str, Any] = {}
-        self._last_beat = self._last_sample = float("-inf")
+        self._last_beat = self._last_sample = self._last_heard = float("-inf")
         self._wake = threading.Event()
         self._closed = False
         self._thread = self._new_thread()
@@ -170,7 +172,7 @@ class Recorder:
                 self._tick()
             except StoreUnavailable:
                 self._wake.wait(1.0)  # it is tried again; nothing that waits here is lost
-            self._wake.wait(LISTEN_SECONDS)
+            self._wake.wait(TICK_SECONDS)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -180,27 +182,30 @@ class Recorder:
             )
             news = news or (bool(self._units) and now - self._last_beat >= FIGURES_SECONDS)
         if not news and now - self._last_beat < HEARTBEAT_SECONDS:
-            with self._store.read() as connection:
-                self.command = runs.run_state(connection, self._run_id)
-                self.throttle = runs.throttle(connection, self._run_id)
+            if now - self._last_heard >= LISTEN_SECONDS:
+                with self._store.read() as connection:
+                    self._hear(runs.command(connection, self._run_id))
             return
         sample = now - self._last_sample >= SAMPLE_SECONDS
         with self._handed_over() as batch, self._store.write() as connection:
-            state = runs.holds(connection, self._run_id, self._token)
-            if state is None:
+            told = runs.holds(connection, self._run_id, self._token)
+            if told is None:
                 self.fenced = True
                 return
             self._write(connection, batch, sample=sample)
-            self.throttle = runs.throttle(connection, self._run_id)
             if news:
                 fault_point("store.before_commit")
         self._last_beat = now
         if sample:
             self._last_sample = now
-        self.command = state
+        self._hear(told)
         if news:
             fault_point("store.chunk_recorded")
         _unit_recorded(batch)
+
+    def _hear(self, told: Command) -> None:
+        self.command, self.throttle = told.state, told.throttle
+        self._last_heard = time.monotonic()
 
     @contextmanager
     def _handed_over(self) -> Iterator[_Batch]:

@@ -60,9 +60,11 @@ def test_heartbeat_counts_for_the_owner_and_tells_the_loser(store: Store) -> Non
     run_id = make_run(store, make_task(store))
     with store.write() as connection:
         runs.acquire(connection, run_id, 0, OWNER)
-        assert runs.holds(connection, run_id, 1) is State.RUNNING
+        assert runs.holds(connection, run_id, 1) == runs.command(connection, run_id)
+        assert runs.command(connection, run_id).state is State.RUNNING
         runs.set_state(connection, run_id, State.PAUSING)
-        assert runs.holds(connection, run_id, 1) is State.PAUSING
+        assert runs.holds(connection, run_id, 1) == runs.command(connection, run_id)
+        assert runs.command(connection, run_id).state is State.PAUSING
         assert runs.lease(connection, run_id).heartbeat == 3
         runs.acquire(connection, run_id, 1, OTHER)
         assert runs.holds(connection, run_id, 1) is None
@@ -171,6 +173,7 @@ def test_throttle_of_a_run_changes(store: Store) -> None:
         assert runs.throttle(connection, run_id) is None
         runs.set_throttle(connection, run_id, Throttle(rows=5))
         assert runs.throttle(connection, run_id) == Throttle(rows=5)
+        assert runs.command(connection, run_id).throttle == Throttle(rows=5)
         runs.set_throttle(connection, run_id, None)
         assert runs.throttle(connection, run_id) is None
 
