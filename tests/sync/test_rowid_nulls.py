@@ -64,7 +64,7 @@ def test_null_is_a_reject(database: Maker, dialect: str) -> None:
     assert target.query("SELECT id FROM t") == [(n,) for n in range(10) if n % 4]
     with sessions.opened(target.connection, "syncmon/reader") as session:
         found = rejects.found(session, "store1", "task", None)
-    assert sorted((one.key["k"], one.column) for one, _ in found) == [
+    assert sorted((kept.reject.key["k"], kept.reject.column) for kept in found) == [
         (0, "id"),
         (4, "id"),
         (8, "id"),
