@@ -18,7 +18,7 @@ if "syncmon_ext.sync.worker" in sys.orig_argv:  # its helpers look here, too
     if os.environ.get("SYNCMON_BENCH_QUIET"):  # figures and samples are taken and written no more
         gauge.REFRESH_SECONDS = 1e9  # type: ignore[misc]
         recorder.SAMPLE_SECONDS = 1e9  # type: ignore[misc]
-        recorder.TICK_SECONDS = 1.0  # type: ignore[misc]
+        recorder.LISTEN_SECONDS = 1.0  # type: ignore[misc]
 
     if notes := os.environ.get("SYNCMON_BENCH_NOTES"):
         count = gauge.Gauge.count

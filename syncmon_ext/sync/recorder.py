@@ -27,9 +27,8 @@ from syncmon_ext.store.store import Store
 from syncmon_ext.sync.faults import fault_point
 from syncmon_ext.sync.lease import HEARTBEAT_SECONDS
 
-TICK_SECONDS: Final = 0.25  # how soon what has changed is written
-LISTEN_SECONDS: Final = 0.5  # how soon a command is heard; with each write it is, too
-FIGURES_SECONDS: Final = 0.5  # between two writes of nothing but how far running units are
+LISTEN_SECONDS: Final = 0.2  # how soon a command is heard
+FIGURES_SECONDS: Final = 0.4  # between two writes of nothing but how far running units are
 SAMPLE_SECONDS: Final = 1.0
 STORE_PATIENCE_SECONDS: Final = 600.0  # at the very end; then the run is left to a takeover
 KEEP_LOG: Final = 20_000  # entries held back while the store is gone; more would be memory
@@ -53,7 +52,7 @@ class Recorder:
         self._units: dict[str, UnitRuntime] = {}
         self._entries: list[NewEntry] = []
         self._totals: dict[str, Any] = {}
-        self._last_beat = self._last_sample = self._last_heard = float("-inf")
+        self._last_beat = self._last_sample = float("-inf")
         self._wake = threading.Event()
         self._closed = False
         self._thread = self._new_thread()
@@ -172,7 +171,7 @@ class Recorder:
                 self._tick()
             except StoreUnavailable:
                 self._wake.wait(1.0)  # it is tried again; nothing that waits here is lost
-            self._wake.wait(TICK_SECONDS)
+            self._wake.wait(LISTEN_SECONDS)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -182,9 +181,8 @@ class Recorder:
             )
             news = news or (bool(self._units) and now - self._last_beat >= FIGURES_SECONDS)
         if not news and now - self._last_beat < HEARTBEAT_SECONDS:
-            if now - self._last_heard >= LISTEN_SECONDS:
-                with self._store.read() as connection:
-                    self._hear(runs.command(connection, self._run_id))
+            with self._store.read() as connection:
+                self._hear(runs.command(connection, self._run_id))
             return
         sample = now - self._last_sample >= SAMPLE_SECONDS
         with self._handed_over() as batch, self._store.write() as connection:
@@ -205,7 +203,6 @@ class Recorder:
 
     def _hear(self, told: Command) -> None:
         self.command, self.throttle = told.state, told.throttle
-        self._last_heard = time.monotonic()
 
     @contextmanager
     def _handed_over(self) -> Iterator[_Batch]:
