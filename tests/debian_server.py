@@ -56,7 +56,7 @@ def debian_server() -> URL:
     home = programs()
     if home is None:
         reason = f"no PostgreSQL with ICU and TLS in {INSTALLED}: apt-get install postgresql"
-        if os.environ.get("CI"):
+        if os.environ.get("SYNCMON_CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="syncmon-debian-"))
