@@ -93,9 +93,8 @@ def prepare(
             restarted, changed = True, SET_BACK
         elif row is not None and not through:
             before = Epoch.of(row.epoch)
-            begun = msgspec.structs.replace(
-                begun, labels=before.labels
-            )  # of when its rows began to land
+            # Of the target's enums count the labels of when rows began to land.
+            begun = msgspec.structs.replace(begun, labels=before.labels)
             if msgspec.structs.replace(before, rows=None) != begun:
                 restarted, changed = _again(origin, before, begun)
                 warnings = [] if restarted else _doubts(before, begun)
