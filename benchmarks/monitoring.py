@@ -31,9 +31,10 @@ def measured_cost(places: Places, pairs: int) -> list[Row]:
     costs = interleaved(pairs, {"syncmon": lambda: run(False), "quiet": lambda: run(True)})
     worker = [run.monitor_cpu / (run.cpu + run.server_cpu) for run in costs[US]]
     watch = [run.watch_cpu / (run.cpu + run.server_cpu) for run in costs[US]]
+    both = [sum(parts) for parts in zip(worker, watch, strict=True)]
     costs[US][0].note = (
-        f"the worker's own monitor takes {_shown(worker)} of all CPU seconds; who watches the store, with a "
-        f"look each {product.WATCH_SECONDS * 1000:.0f} ms, as much as {_shown(watch)} of them"
+        f"the monitor itself takes {_shown(both)} of all CPU seconds: in the worker {_shown(worker)}, "
+        f"and in who watches the store as a server does {_shown(watch)}"
     )
     print(f"  {costs[US][0].note}", flush=True)
     return compared("cost of monitoring", places.rows, costs, 0.99)

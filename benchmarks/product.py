@@ -17,13 +17,13 @@ from syncmon_ext.model.progress import Progress
 from syncmon_ext.model.state import ENDED, State
 from syncmon_ext.services.catalog import Catalog
 from syncmon_ext.services.configuration import Configuration
+from syncmon_ext.services.sse_pace import FASTEST_LOOK_SECONDS
 from syncmon_ext.services.supervisor import Supervisor
 from syncmon_ext.services.task_control import TaskControl
 from syncmon_ext.store import snapshots, tasks
 from syncmon_ext.store.changes import Changes
 from syncmon_ext.store.store import Store
 
-WATCH_SECONDS = 0.02
 PUSH_SECONDS = 2.0  # between two events of a server, unless somebody has set another interval
 READY_SECONDS = 1.0  # ample for the worker that a server has ready while somebody watches
 
@@ -123,7 +123,7 @@ def _until_it_ends(store: Store, catalog: Catalog) -> Progress:
     state, told_at = None, float("-inf")
     try:
         while True:
-            if not news.wait(never, WATCH_SECONDS):
+            if not news.wait(never, FASTEST_LOOK_SECONDS):
                 continue
             with store.read() as connection:
                 position = tasks.position(connection, "copy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import suppress
 
@@ -16,10 +17,12 @@ from syncmon_ext.store import announcements, log, loops, runs, tasks, units
 from syncmon_ext.store.log import NewEntry
 from syncmon_ext.store.store import Store
 from syncmon_ext.sync import launcher
-from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch, end_process
+from syncmon_ext.sync.lease import LEASE_SECONDS, LeaseWatch, end_process, is_frozen
 from syncmon_ext.sync.standby import Standby
 from syncmon_ext.sync.telling import tell_of_end
 
+# Of a lease without a heartbeat; the rest of it only counts while the store takes writes.
+SUSPICIOUS = 0.5
 TAKEOVERS = 3  # without a row of progress between them; then something is wrong with the run itself
 
 
@@ -74,7 +77,7 @@ class Supervisor:
                 self._check_run(run, lease)
             for run, lease in ended:
                 # Its worker died between the record of the end and the clearing of the target.
-                if self._watch.is_dead(lease, self._lease_seconds):
+                if self._is_dead(run, lease):
                     end_process(lease.owner)
                     with self._store.write() as connection:
                         runs.release(connection, run.run_id, lease.token)
@@ -104,9 +107,7 @@ class Supervisor:
             if loop_watch.is_lost(self._watch, lease):
                 loop_watch.end_lost(self._store, run, lease)
             return
-        if run.state is not State.INTERRUPTED and not self._watch.is_dead(
-            lease, self._lease_seconds
-        ):
+        if run.state is not State.INTERRUPTED and not self._is_dead(run, lease):
             return
         if run.state is State.INTERRUPTED and not resume:
             return
@@ -119,6 +120,19 @@ class Supervisor:
             self._given_up.discard(run.run_id)
             # There is no worker that could do it, and whoever watches must not wait for receivers.
             threading.Thread(target=self._tell_of_end, args=[run.run_id], daemon=True).start()
+
+    def _is_dead(self, run: Run, lease: Lease) -> bool:
+        silent = self._watch.silent_seconds(lease)
+        suspicious = self._lease_seconds * SUSPICIOUS <= silent < math.inf
+        if suspicious and not is_frozen(lease.owner):
+            # In a store that is locked or full nobody's heart can be seen to beat.
+            try:
+                with self._store.write() as connection:
+                    tasks.bump(connection, run.task_id)  # to set a value again would write nothing
+            except StoreUnavailable:
+                self._watch.forget(set())
+                raise
+        return silent > self._lease_seconds
 
     def _tell_of_end(self, run_id: str) -> None:
         with suppress(SyncmonError):  # a store that is closed, or gone, in between

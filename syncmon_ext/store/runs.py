@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from syncmon_ext.model.connection import Connection as DatabaseConnection
 from syncmon_ext.model.plan import Plan
@@ -19,6 +19,16 @@ from syncmon_ext.store.schema import runs
 
 _RUN_FIELDS = [runs.c[name] for name in Run.__struct_fields__]
 _SUMMARY_FIELDS = [runs.c[name] for name in RunSummary.__struct_fields__]
+
+# A worker sends these several times a second: to build them anew would cost more than SQLite takes.
+_OF_RUN = runs.c.run_id == bindparam("b_run_id")
+_COMMAND = select(runs.c.state, runs.c.throttle).where(_OF_RUN)
+_UPDATE = update(runs).where(_OF_RUN)
+_HOLDS = (
+    _UPDATE.where(runs.c.token == bindparam("b_token"))
+    .values(heartbeat=runs.c.heartbeat + 1)
+    .returning(runs.c.state, runs.c.throttle)
+)
 
 
 class FrozenRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,28 +273,19 @@ def release(connection: Connection, run_id: str, token: int) -> None:
 
 def holds(connection: Connection, run_id: str, token: int) -> Command | None:
     """Count the heartbeat up and give what the worker is told; None where a newer owner holds the run."""
-    row = connection.execute(
-        update(runs)
-        .where(runs.c.run_id == run_id, runs.c.token == token)
-        .values(heartbeat=runs.c.heartbeat + 1)
-        .returning(runs.c.state, runs.c.throttle)
-    ).one_or_none()
+    row = connection.execute(_HOLDS, {"b_run_id": run_id, "b_token": token}).one_or_none()
     return None if row is None else Command(state=State(row.state), throttle=row.throttle)
 
 
 def command(connection: Connection, run_id: str) -> Command:
     """What the worker of a run is told."""
-    row = connection.execute(
-        select(runs.c.state, runs.c.throttle).where(runs.c.run_id == run_id)
-    ).one()
+    row = connection.execute(_COMMAND, {"b_run_id": run_id}).one()
     return Command(state=State(row.state), throttle=row.throttle)
 
 
 def update_run(connection: Connection, run_id: str, **values: Any) -> None:
     """Write what the worker knows about the run's progress."""
-    connection.execute(
-        update(runs).where(runs.c.run_id == run_id).values(**values, updated_at=utc_now())
-    )
+    connection.execute(_UPDATE, {"b_run_id": run_id, **values, "updated_at": utc_now()})
 
 
 def set_target_held(connection: Connection, run_id: str, held: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from syncmon_ext.model.sample import HistorySample
 from syncmon_ext.store.columns import utc_now
@@ -28,6 +28,11 @@ _FIELDS = [
     for name in HistorySample.__struct_fields__
 ]
 
+_INSERT = insert(progress_samples)
+_EXTENT = select(func.coalesce(func.max(progress_samples.c.sample), 0), func.count()).where(
+    progress_samples.c.run_id == bindparam("b_run_id")
+)
+
 
 def add_sample(
     connection: Connection,
@@ -42,22 +47,20 @@ def add_sample(
     keep: int = KEEP_SAMPLES,
 ) -> None:
     """Add a point to a run's history, which is thinned when it holds more than ``keep``."""
-    own = progress_samples.c.run_id == run_id
-    last, count = connection.execute(
-        select(func.coalesce(func.max(progress_samples.c.sample), 0), func.count()).where(own)
-    ).one()
+    last, count = connection.execute(_EXTENT, {"b_run_id": run_id}).one()
     connection.execute(
-        insert(progress_samples).values(
-            run_id=run_id,
-            sample=last + 1,
-            time=utc_now(),
-            elapsed_seconds=elapsed_seconds,
-            rows_committed=rows_committed,
-            bytes_committed=bytes_committed,
-            overall_progress=overall_progress,
-            speed=speed,
-            speed_bytes=speed_bytes,
-        )
+        _INSERT,
+        {
+            "run_id": run_id,
+            "sample": last + 1,
+            "time": utc_now(),
+            "elapsed_seconds": elapsed_seconds,
+            "rows_committed": rows_committed,
+            "bytes_committed": bytes_committed,
+            "overall_progress": overall_progress,
+            "speed": speed,
+            "speed_bytes": speed_bytes,
+        },
     )
     if count + 1 > keep:
         thin(connection, run_id)

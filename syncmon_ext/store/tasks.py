@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    bindparam,
     delete,
     func,
     or_,
@@ -57,6 +58,16 @@ _POSITION = select(
     tasks.c.created_at,
     runs.c.state,
 ).outerjoin(runs, runs.c.run_id == tasks.c.run_id)
+
+
+# These are sent several times a second: to build them anew would cost more than SQLite takes.
+_OF_TASK = tasks.c.task_id == bindparam("b_task_id")
+_POSITION_OF_TASK = _POSITION.where(_OF_TASK)
+_NOTICE = func.pg_notify(NEWS_CHANNEL, "")
+_BUMP = (
+    update(tasks).where(_OF_TASK).values(revision=tasks.c.revision + 1).returning(tasks.c.revision)
+)
+_BUMP_AND_TELL = _BUMP.returning(_NOTICE)
 
 
 def _position(row: Row[*tuple[Any, ...]]) -> TaskPosition:
@@ -144,21 +155,13 @@ def delete_task(connection: Connection, task_id: str) -> None:
 
 def bump(connection: Connection, task_id: str) -> int:
     """Say that something about the task changed; the new revision. Locks the task's row."""
-    return int(
-        connection.execute(
-            update(tasks)
-            .where(tasks.c.task_id == task_id)
-            .values(revision=tasks.c.revision + 1)
-            .returning(tasks.c.revision, *news_notice(connection))
-        ).scalar_one()
-    )
+    statement = _BUMP_AND_TELL if connection.dialect.name == "postgresql" else _BUMP
+    return int(connection.execute(statement, {"b_task_id": task_id}).scalar_one())
 
 
 def news_notice(connection: Connection) -> tuple[ColumnElement[Any], ...]:
     """A column to return that tells all who listen, at the commit; it costs no statement of its own."""
-    if connection.dialect.name != "postgresql":
-        return ()
-    return (func.pg_notify(NEWS_CHANNEL, ""),)
+    return (_NOTICE,) if connection.dialect.name == "postgresql" else ()
 
 
 def name(connection: Connection, task_id: str) -> str:
@@ -188,7 +191,7 @@ def positions(connection: Connection) -> dict[str, TaskPosition]:
 
 def position(connection: Connection, task_id: str) -> TaskPosition | None:
     """Where the news of one task stand; None before its first run."""
-    row = connection.execute(_POSITION.where(tasks.c.task_id == task_id)).one_or_none()
+    row = connection.execute(_POSITION_OF_TASK, {"b_task_id": task_id}).one_or_none()
     return None if row is None else _position(row)
 
 

@@ -8,6 +8,7 @@ very host, the operating system is asked, which answers at once.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -22,6 +23,7 @@ from syncmon_ext.model.run import Lease, Owner
 
 HEARTBEAT_SECONDS: Final = 1.0
 LEASE_SECONDS: Final = 20.0  # long beside a heartbeat: a busy disk must not cost a worker its run
+_FROZEN: Final = {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
 END_SECONDS: Final = 1.5  # for a killed process to be gone; a command must answer within 2 s
 
 
@@ -76,6 +78,17 @@ def process_of(owner: Owner) -> psutil.Process | None:
         return None
 
 
+def is_frozen(owner: Owner | None) -> bool:
+    """Whether the owner is a process of this host that was stopped, as by SIGSTOP or a debugger."""
+    if owner is None or not is_here(owner):
+        return False
+    process = process_of(owner)
+    try:
+        return process is not None and process.status() in _FROZEN
+    except psutil.Error:
+        return False
+
+
 def end_process(owner: Owner | None) -> None:
     """End a worker of this host that lost its run, with its children, before anyone takes over.
 
@@ -115,15 +128,19 @@ class LeaseWatch:
 
     def is_dead(self, lease: Lease, lease_seconds: float = LEASE_SECONDS) -> bool:
         """Whether the run's worker is dead as far as this observer can tell now."""
+        return self.silent_seconds(lease) > lease_seconds
+
+    def silent_seconds(self, lease: Lease) -> float:
+        """For how long this observer has seen the counter stand still; infinite where the process is gone."""
         owner = lease.owner
         if owner is not None and is_here(owner) and process_of(owner) is None:
-            return True
+            return math.inf
         mark, now = (lease.token, lease.heartbeat), self._monotonic()
         seen = self._seen.get(lease.run_id)
         if seen is None or seen[0] != mark:
             self._seen[lease.run_id] = (mark, now)
-            return False
-        return now - seen[1] > lease_seconds
+            return 0.0
+        return now - seen[1]
 
     def forget(self, keep: set[str]) -> None:
         """Drop the memory of all runs but ``keep``."""

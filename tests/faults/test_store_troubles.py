@@ -106,6 +106,34 @@ def test_file_in_trouble_holds_up_news_not_the_copy(
         goes_on_through(it, lambda: trouble(it), told)
 
 
+@pytest.mark.parametrize("trouble", [locked, full])
+def test_file_that_takes_no_writes_for_longer_than_a_lease_costs_no_worker_its_run(
+    trouble: Callable[[Rig], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    """No heartbeat can be written then: a living worker is silent, too, and must not be ended for it."""
+    folder = tmp_path / "place"
+    with (
+        mounted(folder, "8m") if trouble is full else nullcontext(folder.mkdir()),
+        rig(tmp_path, "sqlite-sqlite", flights=8_000, throttle=SLOW) as it,
+    ):
+        it.use_store(sqlite_url(folder / "store.db"))
+        it.supervisor = observer = Supervisor(it.store, lease_seconds=LEASE_SECONDS)
+        it.begin(100)
+        refused = 0
+        with trouble(it):
+            back = time.monotonic() + 3 * LEASE_SECONDS
+            while time.monotonic() < back:
+                try:
+                    observer.check()
+                except StoreUnavailable:
+                    refused += 1
+                time.sleep(0.2)
+        assert refused, "the observer has tried, and knows why nobody is heard"
+        it.finish()
+        assert not any("the worker is gone" in message for message in it.messages())
+        assert it.lease().token == 1, "one worker from the beginning to the end"
+
+
 def test_file_that_is_moved_away_for_a_while_is_not_made_anew(tmp_path: Path) -> None:
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir()
