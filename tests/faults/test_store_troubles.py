@@ -25,6 +25,8 @@ from tests.faults.own_server import OwnServer
 SLOW = {"rows": 200}
 LEASE_SECONDS = 5.0
 
+Trouble = Callable[[Rig], AbstractContextManager[None]]
+
 
 @contextmanager
 def locked(it: Rig) -> Iterator[None]:
@@ -40,6 +42,18 @@ def full(it: Rig) -> Iterator[None]:
     filler = fill_up(Path(it.store.url.database or "").parent)
     yield
     filler.unlink()
+
+
+@contextmanager
+def rig_with_store_for(trouble: Trouble, tmp_path: Path) -> Iterator[Rig]:
+    """A rig whose store is a file in a place of its own, small enough to be filled up if it must be."""
+    folder = tmp_path / "place"
+    with (
+        mounted(folder, "8m") if trouble is full else nullcontext(folder.mkdir()),
+        rig(tmp_path, "sqlite-sqlite", flights=8_000, throttle=SLOW) as it,
+    ):
+        it.use_store(sqlite_url(folder / "store.db"))
+        yield it
 
 
 def command(it: Rig, *words: str) -> subprocess.CompletedProcess[str]:
@@ -95,28 +109,18 @@ def goes_on_through(
     ids=["locked", "full"],
 )
 def test_file_in_trouble_holds_up_news_not_the_copy(
-    trouble: Callable[[Rig], AbstractContextManager[None]], told: str, tmp_path: Path
+    trouble: Trouble, told: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "place"
-    with (
-        mounted(folder, "8m") if trouble is full else nullcontext(folder.mkdir()),
-        rig(tmp_path, "sqlite-sqlite", flights=8_000, throttle=SLOW) as it,
-    ):
-        it.use_store(sqlite_url(folder / "store.db"))
+    with rig_with_store_for(trouble, tmp_path) as it:
         goes_on_through(it, lambda: trouble(it), told)
 
 
 @pytest.mark.parametrize("trouble", [locked, full])
 def test_file_that_takes_no_writes_for_longer_than_a_lease_costs_no_worker_its_run(
-    trouble: Callable[[Rig], AbstractContextManager[None]], tmp_path: Path
+    trouble: Trouble, tmp_path: Path
 ) -> None:
     """No heartbeat can be written then: a living worker is silent, too, and must not be ended for it."""
-    folder = tmp_path / "place"
-    with (
-        mounted(folder, "8m") if trouble is full else nullcontext(folder.mkdir()),
-        rig(tmp_path, "sqlite-sqlite", flights=8_000, throttle=SLOW) as it,
-    ):
-        it.use_store(sqlite_url(folder / "store.db"))
+    with rig_with_store_for(trouble, tmp_path) as it:
         it.supervisor = observer = Supervisor(it.store, lease_seconds=LEASE_SECONDS)
         it.begin(100)
         refused = 0
